@@ -1,0 +1,3 @@
+//! The `waxseal` program.
+
+fn main() {}
