@@ -1,0 +1,83 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use envelope::{Clock, Mailbox, RelayId};
+use seal::Keys;
+use store::Store;
+
+use crate::conversation::Conversation;
+use crate::identity::Identity;
+use crate::passwords::{PasswordError, Passwords};
+use crate::settings::Settings;
+
+/// What all connections share.
+pub struct Relay {
+    pub(crate) settings: Settings,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) passwords: Passwords,
+    made_without_random: AtomicU64,
+}
+
+/// One listener's view of the relay: who is taken to send what comes in there.
+#[derive(Clone)]
+pub struct Door {
+    relay: Arc<Relay>,
+    submitter: Submitter,
+}
+
+/// Who sends what comes in through a door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitter {
+    /// Whoever logged in.
+    Authenticated,
+    /// No login: everything is this address's.
+    Address(Mailbox),
+    /// No login: the reverse-path says.
+    ReversePath,
+}
+
+impl Relay {
+    /// # Errors
+    /// When the system gives no random octets for the password cache.
+    pub fn new(
+        settings: Settings,
+        keys: Arc<Keys>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, PasswordError> {
+        let made_without_random = AtomicU64::new(0);
+        Ok(Self { settings, keys, store, clock, passwords: Passwords::new()?, made_without_random })
+    }
+
+    /// A new id. Never fails: without random octets a counter keeps ids apart, and an id is no secret.
+    pub(crate) fn new_id(&self) -> RelayId {
+        let mut random = [0; 10];
+        if getrandom::fill(&mut random).is_err() {
+            let count = self.made_without_random.fetch_add(1, Ordering::Relaxed);
+            random[2..].copy_from_slice(&count.to_be_bytes());
+        }
+        RelayId::new(self.clock.now(), random)
+    }
+}
+
+impl Door {
+    /// A door of `relay` for what `submitter` says.
+    pub fn new(relay: Arc<Relay>, submitter: Submitter) -> Self {
+        Self { relay, submitter }
+    }
+}
+
+impl smtp::Service for Door {
+    type Handler = Conversation;
+
+    fn open(&self, _client: &smtp::Client) -> Conversation {
+        let identity = match &self.submitter {
+            Submitter::Authenticated => None,
+            Submitter::Address(address) => Some(Identity::Named(address.clone())),
+            Submitter::ReversePath => Some(Identity::Open),
+        };
+        Conversation::new(self.relay.clone(), identity)
+    }
+}

@@ -1,0 +1,76 @@
+use std::time::Duration;
+
+use envelope::{Choice, Envelope, Mailbox, RelayId, Reply, Timestamp};
+use store::{MessageRecord, RecipientRecord};
+
+use crate::choosing::Chosen;
+use crate::rewriting::Rewritten;
+
+/// One message as it was submitted: everything about it but its octets.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Our id.
+    pub id: RelayId,
+    /// When the client had said all of it.
+    pub at: Timestamp,
+    /// Whose message it is.
+    pub sender: String,
+    /// Reverse-path and the forward-paths the provider took.
+    pub envelope: Envelope,
+    /// Every recipient with the provider's answer, also those it refused.
+    pub recipients: Vec<RecipientRecord>,
+    /// The provider's name in the configuration.
+    pub upstream: String,
+    pub(crate) route: usize,
+    pub(crate) from: Option<String>,
+    pub(crate) subject: Option<String>,
+    pub(crate) message_id: Option<String>,
+    pub(crate) octets_in: u64,
+}
+
+impl Submission {
+    /// Mail to oneself alone gets no pixel: its opens would all be one's own.
+    pub(crate) fn trackable(&self, choice: Choice) -> Choice {
+        let is_sender = |mailbox: &Mailbox| mailbox.as_str().eq_ignore_ascii_case(&self.sender);
+        let only_self =
+            self.envelope.forward_paths.iter().all(|path| path.mailbox().is_some_and(is_sender));
+        Choice { opens: choice.opens && !only_self, ..choice }
+    }
+
+    /// The index of the one recipient the provider took.
+    pub(crate) fn only_recipient_index(&self) -> u16 {
+        self.recipients.iter().find(|r| r.code / 100 == 2).map_or(0, |recipient| recipient.index)
+    }
+}
+
+/// The record of a message: before the handoff without an outcome, and after it with one.
+pub(crate) fn record_of(
+    submission: &Submission,
+    chosen: &Chosen,
+    rewritten: &Rewritten,
+    outcome: Option<(&Reply, Duration)>,
+) -> MessageRecord {
+    MessageRecord {
+        id: submission.id,
+        accepted_at: submission.at,
+        sender: submission.sender.clone(),
+        reverse_path: submission.envelope.reverse_path.to_string(),
+        from: submission.from.clone(),
+        subject: submission.subject.clone(),
+        message_id: submission.message_id.clone(),
+        choice: chosen.choice,
+        choice_origin: chosen.origin,
+        pixel: rewritten.pixel,
+        links_tracked: u16::try_from(rewritten.links_tracked()).unwrap_or(u16::MAX),
+        reasons: rewritten.reasons.clone(),
+        parts: rewritten.parts.clone(),
+        recipients: submission.recipients.clone(),
+        links: rewritten.links.clone(),
+        upstream: submission.upstream.clone(),
+        code: outcome.map_or(0, |(reply, _)| reply.code().get()),
+        reply: outcome.map_or_else(String::new, |(reply, _)| reply.text()),
+        octets_in: submission.octets_in,
+        octets_out: rewritten.content.len() as u64,
+        took_ms: outcome.map_or(0, |(_, took)| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+    }
+}

@@ -1,0 +1,70 @@
+use std::fmt;
+
+/// Which senders a rule is for: `ana@example.com`, `*@example.com` or `*`. ASCII case does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SenderPattern {
+    /// `*`: everybody.
+    Anyone,
+    /// `*@example.com`: every address of the domain, not of its subdomains.
+    Domain(String),
+    /// One address.
+    Address(String),
+}
+
+impl SenderPattern {
+    /// `None` when the text is none of the three forms.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::Anyone);
+        }
+        if let Some(domain) = text.strip_prefix("*@") {
+            return envelope::Mailbox::parse(&format!("a@{domain}")).ok().map(|_| Self::Domain(domain.to_owned()));
+        }
+        let address = envelope::Mailbox::parse(text).ok()?;
+        (!address.local_part().contains('*')).then(|| Self::Address(text.to_owned()))
+    }
+
+    /// Is `address` (`local-part@domain`) one of them?
+    pub fn matches(&self, address: &str) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Domain(domain) => {
+                address.rsplit_once('@').is_some_and(|(_, found)| found.eq_ignore_ascii_case(domain))
+            }
+            Self::Address(wanted) => address.eq_ignore_ascii_case(wanted),
+        }
+    }
+}
+
+impl fmt::Display for SenderPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anyone => f.write_str("*"),
+            Self::Domain(domain) => write!(f, "*@{domain}"),
+            Self::Address(address) => f.write_str(address),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_matches() {
+        for (pattern, address, expected) in [
+            ("*", "ana@example.com", true),
+            ("*@example.com", "Ana@EXAMPLE.com", true),
+            ("*@example.com", "ana@mail.example.com", false),
+            ("*@example.com", "ana@badexample.com", false),
+            ("ana@example.com", "ANA@example.com", true),
+            ("ana@example.com", "anna@example.com", false),
+        ] {
+            let pattern = SenderPattern::parse(pattern).unwrap();
+            assert_eq!(pattern.matches(address), expected, "{pattern} {address}");
+        }
+        for wrong in ["", "example.com", "*@", "a*@example.com", "**", "* @example.com"] {
+            assert_eq!(SenderPattern::parse(wrong), None, "{wrong:?}");
+        }
+    }
+}
