@@ -1,3 +1,7 @@
 //! The `waxseal` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    waxseal::main()
+}

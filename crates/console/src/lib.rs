@@ -1,0 +1,13 @@
+//! Pages and live events. This version has one page: the demo's.
+//!
+//! Server-rendered, works without script but for the live updates, strict content security
+//! policy without inline anything. Foreign HTML only in a sandboxed frame from its own path.
+
+mod office;
+mod guard;
+mod demo_page;
+mod view;
+mod live;
+
+pub use demo_page::serve;
+pub use office::{CaughtNote, Change, Comparison, Office, OfficeError, Piece, Places};

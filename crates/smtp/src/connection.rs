@@ -1,0 +1,300 @@
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use envelope::Reply;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::event;
+use crate::handler::{Client, Handler, Service};
+use crate::listener_config::{ListenerConfig, TlsMode};
+use crate::session::{Event, Output, Session};
+use crate::wire::Wire;
+
+/// How much is read at once, and reserved of the budget of octets at once.
+const READ_OCTETS: usize = 16_384;
+/// Replies are held back to go out together, up to this (RFC 2920 §3.2).
+const MAX_WAITING_REPLY_OCTETS: usize = 16_384;
+/// How long, and how much, we listen after our last word.
+const LINGER: Duration = Duration::from_secs(2);
+const MAX_LINGER_OCTETS: usize = 262_144;
+
+/// One client's connection: drives the [`Session`] and asks the [`Handler`].
+pub(crate) struct Connection<S: Service> {
+    config: Arc<ListenerConfig>,
+    service: Arc<S>,
+    peer: SocketAddr,
+    wire: Wire,
+    session: Session,
+    handler: Option<S::Handler>,
+    buffer: Box<[u8]>,
+    /// Replies not yet written.
+    replies: Vec<u8>,
+    /// Our part of the budget of octets while content is under way.
+    room: Option<OwnedSemaphorePermit>,
+    shutdown: watch::Receiver<bool>,
+    /// When the grace ends, once shutdown has begun.
+    grace_ends: Option<Instant>,
+    /// When what the client is doing now must be done.
+    deadline: Instant,
+}
+
+/// Who closed.
+enum End {
+    ByUs,
+    ByClient,
+}
+
+impl<S: Service> Connection<S> {
+    /// The connection is accepted; nothing has been read or written.
+    pub(crate) fn new(
+        config: Arc<ListenerConfig>,
+        service: Arc<S>,
+        peer: SocketAddr,
+        stays_here: bool,
+        stream: TcpStream,
+        shutdown: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            session: Session::new(config.session(stays_here)),
+            deadline: Instant::now() + config.deadlines.command,
+            config,
+            service,
+            peer,
+            wire: Wire::Clear(stream),
+            handler: None,
+            buffer: vec![0; READ_OCTETS].into_boxed_slice(),
+            replies: Vec::new(),
+            room: None,
+            shutdown,
+            grace_ends: None,
+        }
+    }
+
+    /// Until one side closes. Whatever way it ends, the handler hears of it.
+    pub(crate) async fn run(mut self) {
+        let outcome = self.converse().await;
+        self.room = None;
+        if let Some(mut handler) = self.handler.take() {
+            handler.close().await;
+        }
+        match outcome {
+            Ok(End::ByClient) => event::closed(&self.config.name, self.peer, "by the client"),
+            Ok(End::ByUs) => {
+                event::closed(&self.config.name, self.peer, "by us");
+                self.linger().await;
+            }
+            Err(error) => event::broken(&self.config.name, self.peer, &error),
+        }
+    }
+
+    async fn converse(&mut self) -> io::Result<End> {
+        if let TlsMode::Implicit(_) = self.config.tls {
+            self.handshake().await?;
+        }
+        loop {
+            let mut heard = false;
+            while let Some(output) = self.session.step() {
+                heard = true;
+                match output {
+                    Output::Reply(reply) => self.say(&reply).await?,
+                    Output::Event(Event::StartTls) => self.start_tls().await?,
+                    Output::Event(Event::Close) => {
+                        self.write_replies().await?;
+                        return Ok(End::ByUs);
+                    }
+                    Output::Event(event) => self.ask(event).await,
+                }
+            }
+            self.write_replies().await?;
+            if heard {
+                self.deadline = Instant::now() + self.time_for_next();
+            }
+            self.make_room().await;
+            if !self.listen().await? {
+                return Ok(End::ByClient);
+            }
+        }
+    }
+
+    /// One octet now and then does not buy more time: it is counted for a whole command, or a
+    /// whole content.
+    fn time_for_next(&self) -> Duration {
+        if self.session.is_receiving_content() {
+            self.config.deadlines.content
+        } else {
+            self.config.deadlines.command
+        }
+    }
+
+    /// Asks the handler, and passes its answer on.
+    async fn ask(&mut self, event: Event) {
+        let handler = match &mut self.handler {
+            Some(handler) => handler,
+            none => {
+                let (peer, listener) = (self.peer, self.config.name.clone());
+                none.insert(self.service.open(&Client { peer, listener, tls: self.session.is_tls() }))
+            }
+        };
+        let reply = match event {
+            Event::Mail { reverse_path, parameters } => handler.mail(reverse_path, parameters).await,
+            Event::Rcpt { forward_path } => handler.rcpt(forward_path).await,
+            Event::Content { content, greeting } => {
+                let reply = handler.content(content, &greeting).await;
+                self.room = None;
+                reply
+            }
+            Event::Authenticate(credentials) => {
+                let reply = handler.authenticate(credentials).await;
+                if !reply.is_positive() {
+                    event::login_refused(&self.config.name, self.peer, &reply);
+                }
+                reply
+            }
+            Event::Reset => return handler.reset().await,
+            Event::StartTls | Event::Close => return,
+        };
+        self.session.answer(reply);
+    }
+
+    async fn start_tls(&mut self) -> io::Result<()> {
+        self.write_replies().await?;
+        // RFC 3207 §4.2: nothing that was said in clear counts under TLS.
+        if let Some(mut handler) = self.handler.take() {
+            handler.close().await;
+        }
+        self.handshake().await?;
+        self.session.tls_started();
+        Ok(())
+    }
+
+    async fn handshake(&mut self) -> io::Result<()> {
+        let config = match &self.config.tls {
+            TlsMode::Implicit(config) | TlsMode::StartTls(config) => Arc::clone(config),
+            TlsMode::None => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        let handshake = timeout(self.config.deadlines.handshake, self.wire.start_tls(config));
+        let outcome = handshake.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        outcome.inspect_err(|error| event::no_handshake(&self.config.name, self.peer, error))
+    }
+
+    /// Backpressure: what does not fit into the budget of octets is not read. The client waits
+    /// a while with us; then its content is let go, so that two half messages that wait for
+    /// one another's room both come to an end.
+    async fn make_room(&mut self) {
+        while let Some(held) = self.session.held_octets() {
+            let reserved = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+            if held + READ_OCTETS <= reserved {
+                return;
+            }
+            let began = Instant::now();
+            let more = self.config.limits.reserve(READ_OCTETS, self.config.deadlines.room).await;
+            self.deadline += began.elapsed();
+            match (more, &mut self.room) {
+                (Some(more), Some(room)) => room.merge(more),
+                (Some(more), none) => *none = Some(more),
+                (None, _) => {
+                    event::no_room(&self.config.name, self.peer);
+                    self.session.give_up_content();
+                }
+            }
+        }
+        self.room = None;
+    }
+
+    /// Reads once, or says why it will not. False when the client has closed.
+    async fn listen(&mut self) -> io::Result<bool> {
+        loop {
+            if self.grace_ends.is_none() && *self.shutdown.borrow() {
+                self.grace_ends = Some(Instant::now() + self.config.deadlines.grace);
+            }
+            if self.grace_ends.is_some() && !self.session.is_receiving_content() {
+                self.session.hang_up(shutting_down());
+                return Ok(true);
+            }
+            let until = self.read_until();
+            tokio::select! {
+                biased;
+                () = shut_down(&mut self.shutdown), if self.grace_ends.is_none() => {}
+                read = timeout_at(until, self.wire.read(&mut self.buffer)) => match read {
+                    Ok(Ok(0)) => return Ok(false),
+                    Ok(Ok(n)) => {
+                        self.session.receive(&self.buffer[..n]);
+                        return Ok(true);
+                    }
+                    Ok(Err(error)) => return Err(error),
+                    Err(_) => {
+                        self.session.hang_up(match self.grace_ends {
+                            Some(grace_ends) if until == grace_ends => shutting_down(),
+                            _ => Reply::of(421, "4.4.2", "You took too long, closing"),
+                        });
+                        return Ok(true);
+                    }
+                },
+            }
+        }
+    }
+
+    fn read_until(&self) -> Instant {
+        let mut until = self.deadline;
+        if self.session.is_receiving_content() {
+            until = until.min(Instant::now() + self.config.deadlines.content_read);
+        }
+        self.grace_ends.map_or(until, |grace_ends| until.min(grace_ends))
+    }
+
+    async fn say(&mut self, reply: &Reply) -> io::Result<()> {
+        if reply.severity().is_some() {
+            event::refused(&self.config.name, self.peer, reply);
+        }
+        self.replies.extend_from_slice(&reply.to_bytes());
+        if self.replies.len() > MAX_WAITING_REPLY_OCTETS { self.write_replies().await } else { Ok(()) }
+    }
+
+    async fn write_replies(&mut self) -> io::Result<()> {
+        if self.replies.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            self.wire.write_all(&self.replies).await?;
+            self.wire.flush().await
+        };
+        timeout(self.config.deadlines.write, write).await??;
+        self.replies.clear();
+        Ok(())
+    }
+
+    /// To close with octets unread would make the kernel throw our last word away, so we
+    /// listen on for a moment.
+    async fn linger(&mut self) {
+        let deaf = async {
+            self.wire.shutdown().await?;
+            let mut heard = 0;
+            while heard < MAX_LINGER_OCTETS {
+                match self.wire.read(&mut self.buffer).await? {
+                    0 => break,
+                    n => heard += n,
+                }
+            }
+            io::Result::Ok(())
+        };
+        // Whether the client goes, or breaks off, or stays: the connection is over.
+        let _ = timeout(LINGER, deaf).await;
+    }
+}
+
+fn shutting_down() -> Reply {
+    Reply::of(421, "4.3.2", "This server is shutting down, try again in a minute")
+}
+
+/// Resolves when shutdown begins; never when nobody is left to begin it.
+pub(crate) async fn shut_down(shutdown: &mut watch::Receiver<bool>) {
+    if shutdown.wait_for(|begun| *begun).await.is_err() {
+        pending::<()>().await;
+    }
+}

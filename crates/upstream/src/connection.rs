@@ -1,0 +1,291 @@
+use std::fmt::{self, Display};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use envelope::{Body, Credentials, ForwardPath, MailParameters, Reply, ReversePath};
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Data, Quit, Rset};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::response::Response;
+
+use crate::content::{has_only_crlf, header_section};
+use crate::error::{HandoffError, Step, closes};
+use crate::extensions::{Extensions, SizeLimit};
+use crate::opening;
+use crate::raw_reply::RawReply;
+use crate::upstream::Upstream;
+use crate::wire::{Fault, Heard, lock};
+
+/// A session with a provider: lettre's connection over our wire.
+///
+/// `Ok` holds the provider's own code and words, also for 4yz and 5yz. After `Err` ask
+/// [`Connection::is_usable`]: it stays usable where we refused something ourselves and sent
+/// nothing. A call whose future is dropped before its end makes the connection unusable, since
+/// nobody would know what the next reply answers.
+pub struct Connection {
+    lettre: AsyncSmtpConnection,
+    heard: Arc<Mutex<Heard>>,
+    host: String,
+    timeout: Duration,
+    extensions: Extensions,
+    usable: bool,
+    /// What MAIL said of SMTPUTF8.
+    utf8: Utf8,
+}
+
+/// Whether this transaction may carry UTF-8 in addresses and header fields (RFC 6531 §3.4).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Utf8 {
+    /// The client did not ask.
+    NotAsked,
+    /// The client asked and the server does not offer it: fine as long as nothing needs it.
+    NotOffered,
+    /// SMTPUTF8 was sent with MAIL.
+    Sent,
+}
+
+/// RFC 5321 §4.5.3.2: ten minutes for the reply to the content, two to five for others.
+const PATIENCE_AFTER_CONTENT: u32 = 5;
+/// lettre copies what it writes to stuff the dots: in pieces, so that a large message is not held twice.
+const PIECE_OCTETS: usize = 64 * 1024;
+const QUIT_LIMIT: Duration = Duration::from_secs(5);
+
+impl Connection {
+    /// Connects, agrees on TLS, says EHLO and logs in. When this returns, the server waits for MAIL.
+    ///
+    /// # Errors
+    /// All kinds but those of MAIL, RCPT and content; a refused login is
+    /// [`HandoffError::LoginRefused`].
+    pub async fn open(upstream: &Upstream, login: Option<&Credentials>) -> Result<Self, HandoffError> {
+        let (wire, extensions) = opening::open(upstream, login).await?;
+        let wire = wire.for_lettre();
+        let heard = wire.heard();
+        // The name goes nowhere: the wire keeps lettre's EHLO to itself.
+        let name = ClientId::Domain("waxseal".to_owned());
+        let lettre = AsyncSmtpConnection::connect_with_transport(Box::new(wire), &name)
+            .await
+            .map_err(|_| Fault::Lost(None).at(&upstream.host, Step::Hello))?;
+        Ok(Self {
+            lettre,
+            heard,
+            host: upstream.host.clone(),
+            timeout: upstream.timeout,
+            extensions,
+            usable: true,
+            utf8: Utf8::NotAsked,
+        })
+    }
+
+    /// MAIL FROM, with those of the parameters that the server offers (RFC 5321 §4.1.1.11 forbids
+    /// the others). BODY is handed on as the client declared it.
+    ///
+    /// # Errors
+    /// [`HandoffError::TooLarge`] and [`HandoffError::Utf8NotOffered`] before anything is sent.
+    pub async fn mail(
+        &mut self,
+        reverse_path: &ReversePath,
+        parameters: &MailParameters,
+    ) -> Result<Reply, HandoffError> {
+        self.check_size(parameters.size)?;
+        let is_ascii = reverse_path.mailbox().is_none_or(envelope::Mailbox::is_ascii);
+        let utf8 = match (parameters.smtputf8 || !is_ascii, self.extensions.smtputf8) {
+            (false, _) => Utf8::NotAsked,
+            (true, true) => Utf8::Sent,
+            (true, false) if is_ascii => Utf8::NotOffered,
+            (true, false) => return Err(self.utf8_not_offered()),
+        };
+        let mut command = format!("MAIL FROM:{}", reverse_path.to_path());
+        if let Some(size) = parameters.size
+            && self.extensions.size != SizeLimit::NotOffered
+        {
+            command += &format!(" SIZE={size}");
+        }
+        if parameters.body == Some(Body::EightBitMime) && self.extensions.eight_bit_mime {
+            command += " BODY=8BITMIME";
+        }
+        if utf8 == Utf8::Sent {
+            command += " SMTPUTF8";
+        }
+        command += "\r\n";
+        let reply = self.command(Step::Mail, command).await?;
+        self.utf8 = utf8;
+        self.final_reply(Step::Mail, &reply)
+    }
+
+    /// RCPT TO, for one recipient.
+    ///
+    /// # Errors
+    /// [`HandoffError::Utf8NotOffered`] before anything is sent; the others are unharmed.
+    pub async fn rcpt(&mut self, forward_path: &ForwardPath) -> Result<Reply, HandoffError> {
+        let is_ascii = forward_path.mailbox().is_none_or(envelope::Mailbox::is_ascii);
+        if !is_ascii && self.utf8 != Utf8::Sent {
+            return Err(self.utf8_not_offered());
+        }
+        let command = format!("RCPT TO:{}\r\n", forward_path.to_path());
+        let reply = self.command(Step::Rcpt, command).await?;
+        self.final_reply(Step::Rcpt, &reply)
+    }
+
+    /// DATA and the content, octet for octet. `content` has CRLF line ends and no dots stuffed.
+    ///
+    /// Deviation: content that does not end in CRLF arrives with one (empty content: as one empty
+    /// line). DATA cannot carry it otherwise (RFC 5321 §4.1.1.4); CHUNKING could.
+    ///
+    /// `Ok` with 4yz or 5yz is the server's refusal, of DATA or of the content; the connection
+    /// stays usable, and after a refusal of DATA the transaction stays open until
+    /// [`Connection::reset`].
+    ///
+    /// # Errors
+    /// [`HandoffError::BareLineEnd`], [`HandoffError::EightBitNotOffered`],
+    /// [`HandoffError::Utf8NotOffered`] and [`HandoffError::TooLarge`] before DATA is sent.
+    /// [`HandoffError::OutcomeUnknown`] when the connection fails between the final dot and its reply.
+    pub async fn content(&mut self, content: &[u8]) -> Result<Reply, HandoffError> {
+        self.check_content(content)?;
+        let go_on = self.command(Step::Data, Data).await?;
+        if go_on.code.severity().is_some() {
+            return Ok(go_on.to_reply());
+        }
+        if !go_on.code.is_intermediate() {
+            self.usable = false;
+            return Err(self.nonsense(Step::Data, &go_on));
+        }
+
+        self.begin(Some(self.timeout * PATIENCE_AFTER_CONTENT))?;
+        // lettre ends every content with CRLF "." CRLF, also one that ends in CRLF already.
+        let lines = content.strip_suffix(b"\r\n").unwrap_or(content);
+        let answer = self.lettre.message_iter(lines.chunks(PIECE_OCTETS)).await;
+        let dot_sent = lock(&self.heard).dot_sent;
+        let outcome = match self.conclude(Step::Content, answer) {
+            Ok(reply) => self.final_reply(Step::Content, &reply),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            // 421 is an answer too: the server did not take the message.
+            Err(error) if dot_sent && !matches!(error, HandoffError::ShutDown { .. }) => {
+                Err(HandoffError::OutcomeUnknown { host: self.host.clone(), source: Box::new(error) })
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// RSET: forgets the transaction.
+    pub async fn reset(&mut self) -> Result<Reply, HandoffError> {
+        let reply = self.command(Step::Reset, Rset).await?;
+        // A server that refuses RSET may still hold recipients of the message before.
+        self.usable &= reply.code.is_positive();
+        self.utf8 = Utf8::NotAsked;
+        self.final_reply(Step::Reset, &reply)
+    }
+
+    /// QUIT, and the end of the connection, whatever the server says to it.
+    pub async fn quit(mut self) {
+        if self.begin(None).is_ok() {
+            let _ = tokio::time::timeout(QUIT_LIMIT, self.lettre.command(Quit)).await;
+        }
+    }
+
+    /// Can another command be sent?
+    pub fn is_usable(&self) -> bool {
+        self.usable
+    }
+
+    /// What the server offers.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    async fn command(&mut self, step: Step, command: impl Display) -> Result<RawReply, HandoffError> {
+        self.begin(None)?;
+        let answer = self.lettre.command(command).await;
+        self.conclude(step, answer)
+    }
+
+    /// From here to [`Connection::conclude`] the connection is not usable: a caller that
+    /// goes away in between must not leave it to the next.
+    fn begin(&mut self, patience: Option<Duration>) -> Result<(), HandoffError> {
+        if !std::mem::replace(&mut self.usable, false) {
+            return Err(HandoffError::Unusable { host: self.host.clone() });
+        }
+        *lock(&self.heard) = Heard { patience, ..Heard::default() };
+        Ok(())
+    }
+
+    /// What the wire heard, as long as lettre understood the same.
+    fn conclude(
+        &mut self,
+        step: Step,
+        answer: Result<Response, lettre::transport::smtp::Error>,
+    ) -> Result<RawReply, HandoffError> {
+        let heard = std::mem::take(&mut *lock(&self.heard));
+        if let Some(fault) = heard.fault {
+            return Err(fault.at(&self.host, step));
+        }
+        let Some(reply) = heard.reply else {
+            return Err(Fault::Lost(None).at(&self.host, step));
+        };
+        if closes(reply.code) {
+            return Err(HandoffError::ShutDown { host: self.host.clone(), step, reply: reply.to_reply() });
+        }
+        let agrees = match answer {
+            Ok(_) => reply.code.severity().is_none(),
+            Err(error) => error.status().is_some() && reply.code.severity().is_some(),
+        };
+        if !agrees && !heard.early {
+            return Err(self.nonsense(step, &reply));
+        }
+        self.usable = !heard.early;
+        Ok(reply)
+    }
+
+    /// A reply that ends a command: 3yz does not.
+    fn final_reply(&mut self, step: Step, reply: &RawReply) -> Result<Reply, HandoffError> {
+        if reply.code.is_intermediate() {
+            self.usable = false;
+            return Err(self.nonsense(step, reply));
+        }
+        Ok(reply.to_reply())
+    }
+
+    fn nonsense(&self, step: Step, reply: &RawReply) -> HandoffError {
+        Fault::Nonsense(reply.to_reply().to_string().chars().take(80).collect()).at(&self.host, step)
+    }
+
+    fn check_size(&self, size: Option<u64>) -> Result<(), HandoffError> {
+        match (size, self.extensions.size) {
+            (Some(octets), SizeLimit::Octets(limit)) if octets > limit => {
+                Err(HandoffError::TooLarge { host: self.host.clone(), octets, limit })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_content(&self, content: &[u8]) -> Result<(), HandoffError> {
+        let host = || self.host.clone();
+        if !has_only_crlf(content) {
+            return Err(HandoffError::BareLineEnd { host: host() });
+        }
+        self.check_size(u64::try_from(content.len()).ok())?;
+        if self.utf8 == Utf8::NotOffered && !header_section(content).is_ascii() {
+            return Err(self.utf8_not_offered());
+        }
+        if !self.extensions.eight_bit_mime && !content.is_ascii() {
+            return Err(HandoffError::EightBitNotOffered { host: host() });
+        }
+        Ok(())
+    }
+
+    fn utf8_not_offered(&self) -> HandoffError {
+        HandoffError::Utf8NotOffered { host: self.host.clone() }
+    }
+}
+
+/// Without what passes over it.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("host", &self.host)
+            .field("usable", &self.usable)
+            .field("extensions", &self.extensions)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,39 @@
+//! The handoff to a provider, on lettre's connection level over our own guarded wire.
+//!
+//! ```text
+//! Upstream ─► opening: TCP, greeting, EHLO, STARTTLS, EHLO, AUTH ─► Connection ─► MAIL, RCPT, DATA, content
+//!                          on the Wire itself                        lettre's AsyncSmtpConnection over the Wire
+//! ```
+//!
+//! lettre carries the transaction: MAIL, RCPT, DATA, the content with its dots stuffed, RSET and
+//! QUIT. What comes before is done on the [`wire`](wire) itself, because lettre 0.11.23
+//!
+//! - takes what was sent in plain text after the 220 to STARTTLS for the answer to the EHLO
+//!   inside TLS, so that whoever is in the middle writes the server's keywords,
+//! - does not fall back to HELO, knows four EHLO keywords and those in capitals only,
+//! - gives up AUTH LOGIN when the prompts are not the usual words, and has a feature that logs
+//!   the lines a login is sent in,
+//! - waits for ever on a silent server, hangs on replies that end in a bare LF, and calls a
+//!   refusal in Latin-1 a network error.
+//!
+//! So the wire opens the connection, then plays the server's greeting and EHLO reply to lettre,
+//! and from there on shows lettre each reply in the one form that it reads well, while the reply
+//! as the provider wrote it is kept beside and is what a caller gets.
+//!
+//! No reply, error or `Debug` here ever holds a login name or a password.
+
+mod connection;
+mod content;
+mod error;
+mod extensions;
+mod login;
+mod opening;
+mod raw_reply;
+mod tls;
+mod upstream;
+mod wire;
+
+pub use connection::Connection;
+pub use error::{HandoffError, Step};
+pub use extensions::{Extensions, SizeLimit};
+pub use upstream::{Tls, Trust, Upstream};

@@ -1,0 +1,173 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The command line. Data goes to stdout, talk to stderr.
+#[derive(Debug, Parser)]
+#[command(
+    name = "waxseal",
+    version,
+    about = "An SMTP relay that adds a read pixel and tracked links to the mail you choose,\nand shows you what was opened and clicked."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows the whole way of a mail on this computer; nothing to set up
+    Demo(DemoArgs),
+    /// Runs the relay and the tracking endpoint in the foreground
+    Run(ConfigArg),
+    /// Finds every mistake in a configuration file; changes nothing
+    Check(CheckArgs),
+    /// Shows what would be changed in a message, and why not more
+    Preview(PreviewArgs),
+    /// Lists messages, newest first
+    Messages(MessagesArgs),
+    /// Lists opens and clicks
+    Events(EventsArgs),
+    /// Adds and lists people who may send
+    #[command(subcommand)]
+    Sender(SenderCommand),
+}
+
+/// `waxseal demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Do not open a browser
+    #[arg(long)]
+    pub no_open: bool,
+    /// Keep the store and the keys in this folder
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Send, open and click by itself, print what happened, and end
+    #[arg(long)]
+    pub script: bool,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigArg {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", env = "WAXSEAL_CONFIG", default_value = "/etc/waxseal/waxseal.toml")]
+    pub config: PathBuf,
+}
+
+/// `waxseal check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented on the type")]
+    pub config: ConfigArg,
+    /// Print the mistakes as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing when all is well
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `waxseal preview`.
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    /// The message, as a mail program saves it; `-` reads standard input
+    #[arg(value_name = "MAIL.EML")]
+    pub message: PathBuf,
+    /// Print the difference and the reasons instead of the rewritten message
+    #[arg(long)]
+    pub diff: bool,
+    /// What to track when the message's own header field does not say: opens, links, none
+    #[arg(long, value_name = "CHOICE", default_value = "opens, links")]
+    pub track: String,
+    /// Where tracked links point
+    #[arg(long, value_name = "URL", default_value = "https://t.example.com")]
+    pub base_url: String,
+    /// Print the decisions as JSON
+    #[arg(long, conflicts_with = "diff")]
+    pub json: bool,
+}
+
+/// `waxseal messages`.
+#[derive(Debug, Args)]
+pub struct MessagesArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented on the type")]
+    pub config: ConfigArg,
+    /// Only this sender's
+    #[arg(long, value_name = "ADDRESS")]
+    pub sender: Option<String>,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub limit: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `waxseal events`.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented on the type")]
+    pub config: ConfigArg,
+    /// Go on printing what comes
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How many at most, before following
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub limit: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `waxseal sender`.
+#[derive(Debug, Subcommand)]
+pub enum SenderCommand {
+    /// Adds a sender; the password comes from the prompt or standard input
+    Add(SenderAddArgs),
+    /// Lists the senders of the store and of the configuration file
+    List(SenderListArgs),
+    /// Sets a sender's password
+    Passwd(SenderArgs),
+    /// Prints the hash of a password, for `password_hash` in the configuration file
+    Hash,
+}
+
+/// `waxseal sender add`.
+#[derive(Debug, Args)]
+pub struct SenderAddArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented on the type")]
+    pub config: ConfigArg,
+    /// The sender's address, which is also the login
+    pub address: String,
+    /// Another address of the sender's own
+    #[arg(long = "alias", value_name = "ADDRESS")]
+    pub aliases: Vec<String>,
+}
+
+/// `waxseal sender passwd`.
+#[derive(Debug, Args)]
+pub struct SenderArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented on the type")]
+    pub config: ConfigArg,
+    /// The sender's address
+    pub address: String,
+}
+
+/// `waxseal sender list`.
+#[derive(Debug, Args)]
+pub struct SenderListArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented on the type")]
+    pub config: ConfigArg,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
