@@ -24,6 +24,7 @@ pub enum Reason {
     StoreFailed,
     UnknownChoice,
     OnlyRecipientIsSender,
+    NeverTrack,
     Attachment,
     AttachedMessage,
     UnknownTransferEncoding,
@@ -49,6 +50,9 @@ pub enum Reason {
     UnparsableUrl,
     Userinfo,
     EmptyHref,
+    Excluded,
+    AppLink,
+    LinksNotChosen,
 }
 
 use Reason as R;
@@ -91,6 +95,7 @@ const TABLE: &[(Reason, &str, &str)] = &[
         "The tracking header's value was not understood; the sender's default was used.",
     ),
     (R::OnlyRecipientIsSender, "only_recipient_is_sender", "The only recipient is the sender."),
+    (R::NeverTrack, "never_track", "A recipient is on the never-track list."),
     // On a part.
     (R::Attachment, "attachment", "The part is an attachment."),
     (R::AttachedMessage, "attached_message", "The part belongs to an attached message."),
@@ -130,6 +135,9 @@ const TABLE: &[(Reason, &str, &str)] = &[
     (R::UnparsableUrl, "unparsable_url", "The link is not a URL a browser would follow."),
     (R::Userinfo, "userinfo", "The link holds a user name or password."),
     (R::EmptyHref, "empty_href", "The link is empty."),
+    (R::Excluded, "excluded", "The operator keeps links to this address as they are."),
+    (R::AppLink, "app_link", "The link opens an app; behind a redirect it would open a browser."),
+    (R::LinksNotChosen, "links_not_chosen", "Links are not tracked in this message."),
 ];
 
 impl Reason {
@@ -176,6 +184,6 @@ mod tests {
             assert_eq!(Reason::from_code(code), Some(*reason));
             assert!(sentence.ends_with('.'), "{code}");
         }
-        assert_eq!(TABLE.len(), Reason::EmptyHref as usize + 1);
+        assert_eq!(TABLE.len(), Reason::LinksNotChosen as usize + 1);
     }
 }

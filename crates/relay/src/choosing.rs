@@ -1,24 +1,11 @@
 use envelope::{Choice, Reason};
 use store::ChoiceOrigin;
 
-/// What one message's own header field asks for (PRODUCT.md F1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TrackField {
-    /// There is none.
-    Absent,
-    /// Understood.
-    Asks {
-        /// For this message.
-        choice: Choice,
-        /// `; once`: not kept as the sender's default.
-        once: bool,
-    },
-    /// There is one, or several that differ, and we cannot tell what was meant.
-    Unknown,
-}
+use crate::asked::{Asked, Wish};
+use crate::settings::Settings;
 
 /// What will be tracked, who said so, and what is to be kept of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
     /// For this message.
     pub choice: Choice,
@@ -26,78 +13,71 @@ pub struct Chosen {
     pub origin: ChoiceOrigin,
     /// This becomes the sender's saved default once the provider has taken the message.
     pub keep: bool,
-    /// Why nothing is tracked, or that the header field was not understood.
-    pub reason: Option<Reason>,
+    /// Why nothing is tracked, or what was not understood.
+    pub reasons: Vec<Reason>,
 }
 
-/// What the sender's own settings are, apart from the message.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct SenderChoice {
-    pub saved: Option<Choice>,
-    pub configured: Option<Choice>,
-}
-
-impl TrackField {
-    /// Reads the bodies of all header fields of that name.
-    ///
-    /// One value: `opens, links`, `opens`, `links` or `none`, then perhaps `; once`; ASCII case and
-    /// blanks do not count. The same value twice is one value.
-    pub fn read(bodies: &[String]) -> Self {
-        let mut read = bodies.iter().map(|body| Self::read_one(body));
-        let Some(first) = read.next() else { return Self::Absent };
-        if read.all(|other| other == first) { first } else { Self::Unknown }
-    }
-
-    fn read_one(body: &str) -> Self {
-        let lower = body.to_ascii_lowercase();
-        let (words, once) = match lower.split_once(';') {
-            None => (lower.as_str(), false),
-            Some((words, parameter)) if parameter.trim() == "once" => (words, true),
-            Some(_) => return Self::Unknown,
-        };
-        let mut choice = Choice::NONE;
-        let words: Vec<&str> = words.split(',').map(str::trim).collect();
-        if words == ["none"] {
-            return Self::Asks { choice, once };
-        }
-        for word in words {
-            match word {
-                "opens" => choice.opens = true,
-                "links" => choice.links = true,
-                _ => return Self::Unknown,
-            }
-        }
-        Self::Asks { choice, once }
+impl Chosen {
+    /// Nothing tracked, for a reason that the caller knows.
+    pub(crate) fn nothing() -> Self {
+        Self { choice: Choice::NONE, origin: ChoiceOrigin::Defaults, keep: false, reasons: vec![] }
     }
 }
 
-/// The order of precedence: enabled, header field, what was saved, the file's `[[sender]]`, the defaults.
-pub(crate) fn choose(settings: &crate::Settings, field: TrackField, sender: SenderChoice) -> Chosen {
-    let (standing, origin) = match (sender.configured, sender.saved) {
+/// Everything that has a say, beside the operator's settings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Voices {
+    /// The message's own header fields.
+    pub(crate) asked: Asked,
+    /// The suffix of the login.
+    pub(crate) suffix: Option<Wish>,
+    /// What the sender's last choice left.
+    pub(crate) saved: Option<Choice>,
+    /// The `[[sender]]` of the configuration file.
+    pub(crate) configured: Option<Choice>,
+    /// A recipient is on the never-track list.
+    pub(crate) never_track: bool,
+}
+
+/// The order of precedence (PRODUCT.md F1): `enabled`, `never_track`, `locked`, header field, login suffix,
+/// saved, `defaults`. A `[[sender]]` of the file stands in the place of what would be saved.
+pub(crate) fn choose(settings: &Settings, voices: &Voices) -> Chosen {
+    let none = |origin, reason| Chosen { choice: Choice::NONE, origin, keep: false, reasons: vec![reason] };
+    if !settings.tracking_enabled {
+        return none(ChoiceOrigin::Disabled, Reason::SwitchedOff);
+    }
+    if voices.never_track {
+        return none(ChoiceOrigin::NeverTrack, Reason::NeverTrack);
+    }
+    let (standing, standing_origin) = match (voices.configured, voices.saved) {
         (Some(choice), _) => (choice, ChoiceOrigin::Configured),
         (None, Some(choice)) => (choice, ChoiceOrigin::Saved),
         (None, None) => (settings.defaults, ChoiceOrigin::Defaults),
     };
-    if !settings.tracking_enabled {
-        return Chosen { choice: Choice::NONE, origin, keep: false, reason: Some(Reason::SwitchedOff) };
+    let (wanted, origin, once) = match (voices.asked, voices.suffix) {
+        (Asked::For { wish, once: true }, _) => (wish.over(standing), ChoiceOrigin::HeaderOnce, true),
+        (Asked::For { wish, .. }, _) => (wish.over(standing), ChoiceOrigin::Header, false),
+        (_, Some(wish)) => (wish.over(standing), ChoiceOrigin::LoginSuffix, false),
+        (_, None) => (standing, standing_origin, true),
+    };
+    let choice = Choice {
+        opens: if settings.locked.opens { settings.defaults.opens } else { wanted.opens },
+        links: if settings.locked.links { settings.defaults.links } else { wanted.links },
+    };
+    let mut reasons = Vec::new();
+    if voices.asked == Asked::Unclear {
+        reasons.push(Reason::UnknownChoice);
     }
-    match field {
-        TrackField::Asks { choice, once } => Chosen {
-            choice,
-            origin: if once { ChoiceOrigin::HeaderOnce } else { ChoiceOrigin::Header },
-            // The file's own senders stay as the file has them.
-            keep: settings.sticky && !once && sender.configured.is_none(),
-            reason: choice.is_none().then_some(Reason::OptedOut),
-        },
-        TrackField::Unknown => {
-            Chosen { choice: standing, origin, keep: false, reason: Some(Reason::UnknownChoice) }
-        }
-        TrackField::Absent => Chosen {
-            choice: standing,
-            origin,
-            keep: false,
-            reason: standing.is_none().then_some(Reason::NotChosen),
-        },
+    if choice.is_none() {
+        let asked_for = matches!(origin, ChoiceOrigin::Header | ChoiceOrigin::HeaderOnce | ChoiceOrigin::LoginSuffix);
+        reasons.push(if asked_for && wanted.is_none() { Reason::OptedOut } else { Reason::NotChosen });
+    }
+    Chosen {
+        choice,
+        origin: if choice == wanted { origin } else { ChoiceOrigin::Locked },
+        // The file's own senders stay as the file has them; what is locked is nobody's to change.
+        keep: settings.sticky && !once && voices.configured.is_none() && choice == wanted,
+        reasons,
     }
 }
 
@@ -107,28 +87,56 @@ mod tests {
 
     const OPENS: Choice = Choice { opens: true, links: false };
     const LINKS: Choice = Choice { opens: false, links: true };
+    const NOBODY: Voices =
+        Voices { asked: Asked::Nothing, suffix: None, saved: None, configured: None, never_track: false };
+
+    fn header(value: &str) -> Voices {
+        Voices { asked: Asked::read(value), ..NOBODY }
+    }
+
+    fn chosen(settings: &Settings, voices: Voices) -> (Choice, ChoiceOrigin, bool, Vec<&'static str>) {
+        let chosen = choose(settings, &voices);
+        let reasons = chosen.reasons.iter().map(|reason| reason.code()).collect();
+        (chosen.choice, chosen.origin, chosen.keep, reasons)
+    }
 
     #[test]
-    fn what_the_field_says() {
-        let asks = |choice| TrackField::Asks { choice, once: false };
-        for (bodies, expected) in [
-            (vec![], TrackField::Absent),
-            (vec!["opens, links"], asks(Choice::BOTH)),
-            (vec!["links,opens"], asks(Choice::BOTH)),
-            (vec![" OPENS "], asks(OPENS)),
-            (vec!["links"], asks(LINKS)),
-            (vec!["none"], asks(Choice::NONE)),
-            (vec!["None ; Once"], TrackField::Asks { choice: Choice::NONE, once: true }),
-            (vec!["opens;once"], TrackField::Asks { choice: OPENS, once: true }),
-            (vec!["opens", "opens"], asks(OPENS)),
-            (vec!["opens", "none"], TrackField::Unknown),
-            (vec!["open"], TrackField::Unknown),
-            (vec!["none, opens"], TrackField::Unknown),
-            (vec![""], TrackField::Unknown),
-            (vec!["opens; twice"], TrackField::Unknown),
+    fn the_order_of_precedence() {
+        use ChoiceOrigin as O;
+        let settings = Settings { defaults: OPENS, sticky: true, ..Settings::for_tests() };
+        let off = Settings { tracking_enabled: false, ..settings.clone() };
+        let locked = Settings { locked: LINKS, ..settings.clone() };
+        let loose = Settings { sticky: false, ..settings.clone() };
+        let suffix = Voices { suffix: Wish::read("links"), ..NOBODY };
+        let saved = Voices { saved: Some(LINKS), ..NOBODY };
+        let configured = Voices { configured: Some(LINKS), ..NOBODY };
+        for (case, settings, voices, expected) in [
+            ("defaults", &settings, NOBODY, (OPENS, O::Defaults, false, vec![])),
+            ("saved", &settings, saved, (LINKS, O::Saved, false, vec![])),
+            ("the file", &settings, Voices { saved: Some(OPENS), ..configured }, (LINKS, O::Configured, false, vec![])),
+            ("suffix over saved", &settings, Voices { saved: Some(OPENS), ..suffix }, (LINKS, O::LoginSuffix, true, vec![])),
+            ("header over suffix", &settings, Voices { asked: Asked::read("none"), ..suffix }, (Choice::NONE, O::Header, true, vec!["opted_out"])),
+            ("header", &settings, header("opens, links"), (Choice::BOTH, O::Header, true, vec![])),
+            ("once", &settings, header("links; once"), (LINKS, O::HeaderOnce, false, vec![])),
+            ("not sticky", &loose, header("links"), (LINKS, O::Header, false, vec![])),
+            ("header over the file", &settings, Voices { asked: Asked::read("none"), ..configured }, (Choice::NONE, O::Header, false, vec!["opted_out"])),
+            ("unclear", &settings, Voices { asked: Asked::Unclear, ..saved }, (LINKS, O::Saved, false, vec!["unknown_choice"])),
+            ("unclear, suffix", &settings, Voices { asked: Asked::Unclear, ..suffix }, (LINKS, O::LoginSuffix, true, vec!["unknown_choice"])),
+            ("locked", &locked, header("opens, links"), (OPENS, O::Locked, false, vec![])),
+            ("locked, and asked the same", &locked, header("none"), (Choice::NONE, O::Header, true, vec!["opted_out"])),
+            ("never", &settings, Voices { never_track: true, ..header("opens") }, (Choice::NONE, O::NeverTrack, false, vec!["never_track"])),
+            ("off", &off, Voices { never_track: true, ..header("opens") }, (Choice::NONE, O::Disabled, false, vec!["switched_off"])),
+            ("nothing saved", &settings, Voices { saved: Some(Choice::NONE), ..NOBODY }, (Choice::NONE, O::Saved, false, vec!["not_chosen"])),
         ] {
-            let bodies: Vec<String> = bodies.into_iter().map(str::to_owned).collect();
-            assert_eq!(TrackField::read(&bodies), expected, "{bodies:?}");
+            assert_eq!(chosen(settings, voices), expected, "{case}");
         }
+    }
+
+    #[test]
+    fn a_field_that_names_one_switch_leaves_the_other() {
+        let settings = Settings { sticky: true, ..Settings::for_tests() };
+        let opens_only = Asked::For { wish: Wish { opens: Some(true), links: None }, once: false };
+        let voices = Voices { asked: opens_only, saved: Some(LINKS), ..NOBODY };
+        assert_eq!(chosen(&settings, voices), (Choice::BOTH, ChoiceOrigin::Header, true, vec![]));
     }
 }

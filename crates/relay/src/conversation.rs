@@ -1,19 +1,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use envelope::{Choice, Credentials, Envelope, ForwardPath, MailParameters, Reason, Reply, ReversePath};
+use envelope::{Credentials, Envelope, ForwardPath, MailParameters, Reason, Reply, ReversePath};
 use seal::Recipient;
 use smtp::{Greeting, Handler};
-use store::{ChoiceOrigin, RecipientRecord};
+use store::RecipientRecord;
 use tokio::time::Instant;
-use upstream::{Connection, HandoffError};
+use upstream::{Connection, HandoffError, SizeLimit};
 
-use crate::choosing::{Chosen, SenderChoice, TrackField, choose};
+use crate::asked::{Asked, Wish, without_control_fields};
+use crate::choosing::{Chosen, Voices, choose};
 use crate::door::Relay;
 use crate::event;
 use crate::identity::Identity;
 use crate::recording::{Submission, record_of};
-use crate::rewriting::{Rewritten, Tracking, rewrite};
+use crate::rewriting::{Tracking, rewrite};
+use crate::rewritten::Rewritten;
 use crate::settings::{Route, RouteLogin};
 use crate::trace::received_field;
 
@@ -21,6 +23,7 @@ use crate::trace::received_field;
 pub struct Conversation {
     relay: Arc<Relay>,
     identity: Option<Identity>,
+    suffix: Option<Wish>,
     provider: Option<(usize, Connection)>,
     transaction: Option<Transaction>,
 }
@@ -37,14 +40,13 @@ struct Transaction {
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Longer than this and the store counts as failing for this message.
 const STORE_PATIENCE: Duration = Duration::from_secs(1);
-/// Everything whose name begins so is ours, and is taken out of every message.
-const OTHER_CONTROL_FIELDS: [&str; 3] = ["X-Waxseal-Track", "X-Waxseal-Link", "X-Waxseal-Tag"];
 
 impl Handler for Conversation {
     async fn authenticate(&mut self, credentials: Credentials) -> Reply {
         match self.relay.log_in(credentials).await {
             Ok(logged_in) => {
                 self.identity = Some(logged_in.identity);
+                self.suffix = logged_in.suffix;
                 self.provider = logged_in.connection;
                 Reply::of(235, "2.7.0", "Welcome")
             }
@@ -98,12 +100,13 @@ impl Handler for Conversation {
     async fn content(&mut self, content: Vec<u8>, greeting: &Greeting) -> Reply {
         let Some(transaction) = self.transaction.take() else { return out_of_order() };
         let started = Instant::now();
+        let content = Arc::new(content);
         let submission = self.submission(transaction, &content);
 
         let chosen = self.chosen(&submission, &content).await;
         let content = self.without_control_fields(content).await;
-        let rewritten = self.rewritten(&submission, &chosen, content.clone()).await;
-        let rewritten = self.announced(&submission, &chosen, rewritten, content).await;
+        let rewritten = self.rewritten(&submission, &chosen, &content).await;
+        let rewritten = self.announced(&submission, &chosen, rewritten, &content).await;
         let received = received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at);
         let answer = self.hand_off(&received, &rewritten.content).await;
         let reply = self.answer(submission.route, answer);
@@ -116,16 +119,16 @@ impl Handler for Conversation {
 
     async fn reset(&mut self) {
         self.transaction = None;
-        if let Some((_, provider)) = &mut self.provider {
-            if provider.reset().await.is_err() {
-                self.provider = None;
-            }
+        if let Some((_, provider)) = &mut self.provider
+            && provider.reset().await.is_err()
+        {
+            self.provider = None;
         }
     }
 
     async fn close(&mut self) {
         self.transaction = None;
-        if let Some((_, mut provider)) = self.provider.take() {
+        if let Some((_, provider)) = self.provider.take() {
             let _ = tokio::time::timeout(GOODBYE, provider.quit()).await;
         }
     }
@@ -137,7 +140,7 @@ fn out_of_order() -> Reply {
 
 impl Conversation {
     pub(crate) fn new(relay: Arc<Relay>, identity: Option<Identity>) -> Self {
-        Self { relay, identity, provider: None, transaction: None }
+        Self { relay, identity, suffix: None, provider: None, transaction: None }
     }
 
     fn route(&self, number: usize) -> &Route {
@@ -146,13 +149,11 @@ impl Conversation {
 
     /// The provider that proved a login goes first: its connection is open and it is that person's own.
     fn route_for(&self, sender: &str) -> Option<usize> {
-        let routes = &self.relay.settings.routes;
-        if let (Some(Identity::Provider { .. }), Some((number, _))) = (&self.identity, &self.provider) {
-            return Some(*number);
+        if let Some(Identity::Provider { route, .. }) = &self.identity {
+            return Some(*route);
         }
-        let may_pass = matches!(self.identity, Some(Identity::Provider { .. }));
-        routes.iter().position(|route| {
-            (may_pass || !matches!(route.login, RouteLogin::PassThrough))
+        self.relay.settings.routes.iter().position(|route| {
+            !matches!(route.login, RouteLogin::PassThrough)
                 && route.senders.iter().any(|pattern| pattern.matches(sender))
         })
     }
@@ -164,24 +165,21 @@ impl Conversation {
         reverse_path: &ReversePath,
         parameters: &MailParameters,
     ) -> Result<Reply, HandoffError> {
-        const SERVICE_NOT_AVAILABLE: u16 = 421;
-        if let Some((number, mut provider)) = self.provider.take() {
-            if number == route && provider.is_usable() {
-                // A connection that was idle may have been closed by the other side. Nothing of this
-                // message has been said yet, so a new connection is safe.
-                match provider.mail(reverse_path, parameters).await {
-                    Ok(reply) if reply.code().get() != SERVICE_NOT_AVAILABLE => {
-                        self.provider = Some((route, provider));
-                        return Ok(reply);
-                    }
-                    Err(error) if error.severity() == envelope::Severity::Permanent => return Err(error),
-                    _ => {}
-                }
+        if let Some((number, mut provider)) = self.provider.take()
+            && number == route
+            && provider.is_usable()
+        {
+            // A connection that was idle may have been closed by the other side. Nothing of this
+            // message has been said yet, so a new connection is safe.
+            let answer = provider.mail(reverse_path, parameters).await;
+            if provider.is_usable() {
+                self.provider = Some((route, provider));
+                return answer;
             }
         }
         let login = match (&self.route(route).login, &self.identity) {
-            (RouteLogin::Account(credentials), _) => Some(credentials.clone()),
-            (RouteLogin::PassThrough, Some(Identity::Provider { credentials })) => Some(credentials.clone()),
+            (RouteLogin::Account(credentials), _)
+            | (RouteLogin::PassThrough, Some(Identity::Provider { credentials, .. })) => Some(credentials.clone()),
             _ => None,
         };
         let mut provider = Connection::open(&self.route(route).upstream, login.as_ref()).await?;
@@ -209,33 +207,38 @@ impl Conversation {
     /// What the sender wants tracked in this message.
     async fn chosen(&self, submission: &Submission, content: &[u8]) -> Chosen {
         let settings = &self.relay.settings;
-        let field = TrackField::read(&mime::field_bodies(content, &settings.track_field));
         let configured = settings.configured_sender(&submission.sender).and_then(|sender| sender.choice);
+        let mut voices = Voices {
+            asked: Asked::of(content, &settings.track_field),
+            suffix: self.suffix,
+            saved: None,
+            configured,
+            never_track: submission.any_recipient(&settings.never_track),
+        };
         let saved = self.relay.store.saved_choice(&submission.sender);
         match tokio::time::timeout(STORE_PATIENCE, saved).await {
             Ok(Ok(saved)) => {
-                let sender = SenderChoice { saved: saved.map(|saved| saved.choice), configured };
-                choose(settings, field, sender)
+                voices.saved = saved.map(|saved| saved.choice);
+                choose(settings, &voices)
             }
             failed => {
                 event::store_failed("reading a sender's saved choice", &failed);
-                let origin = ChoiceOrigin::Defaults;
-                Chosen { choice: Choice::NONE, origin, keep: false, reason: Some(Reason::StoreFailed) }
+                Chosen { reasons: vec![Reason::StoreFailed], ..Chosen::nothing() }
             }
         }
     }
 
     /// Our own header fields go, whatever else happens to the message.
-    async fn without_control_fields(&self, content: Vec<u8>) -> Arc<Vec<u8>> {
-        let content = Arc::new(content);
+    async fn without_control_fields(&self, content: Arc<Vec<u8>>) -> Arc<Vec<u8>> {
         let (before, track_field) = (content.clone(), self.relay.settings.track_field.clone());
-        let names = move || {
-            let mut names = OTHER_CONTROL_FIELDS.to_vec();
-            names.push(&track_field);
-            mime::remove_fields(&before, &names).into_owned()
-        };
-        match tokio::task::spawn_blocking(names).await {
-            Ok(content) => Arc::new(content),
+        let removed = tokio::task::spawn_blocking(move || {
+            match without_control_fields(&before, &track_field) {
+                std::borrow::Cow::Borrowed(_) => None,
+                std::borrow::Cow::Owned(without) => Some(without),
+            }
+        });
+        match removed.await {
+            Ok(without) => without.map_or(content, Arc::new),
             Err(panic) => {
                 event::rewriting_failed(None, &panic);
                 content
@@ -244,50 +247,73 @@ impl Conversation {
     }
 
     /// The message with pixel and links; as it came if anything about that fails or takes too long.
-    async fn rewritten(&self, submission: &Submission, chosen: &Chosen, content: Arc<Vec<u8>>) -> Rewritten {
+    async fn rewritten(&self, submission: &Submission, chosen: &Chosen, content: &Arc<Vec<u8>>) -> Rewritten {
+        let settings = &self.relay.settings;
         let choice = submission.trackable(chosen.choice);
-        if choice.is_none() {
-            let reason = chosen.reason.or(Some(Reason::OnlyRecipientIsSender));
-            return Rewritten::untouched(content.to_vec(), reason);
-        }
-        let tracking = Tracking {
-            id: submission.id,
-            recipient: match submission.envelope.forward_paths.as_slice() {
-                [_] => Recipient::Index(submission.only_recipient_index()),
-                _ => Recipient::Shared,
-            },
-            choice,
-            keys: self.relay.keys.clone(),
-            base_url: self.relay.settings.base_url.clone(),
-        };
-        let source = content.clone();
-        // On another thread, so that neither a panic nor a slow message takes the connection with it.
-        let rewriting = tokio::task::spawn_blocking(move || rewrite(&source, &tracking));
-        let mut rewritten = match tokio::time::timeout(self.relay.settings.rewrite_time, rewriting).await {
-            Ok(Ok(rewritten)) => rewritten,
-            Ok(Err(panic)) => {
-                event::rewriting_failed(Some(submission.id), &panic);
-                Rewritten::untouched(content.to_vec(), Some(Reason::RewriteFailed))
-            }
-            Err(_) => {
-                event::rewriting_too_slow(submission.id, self.relay.settings.rewrite_time);
-                Rewritten::untouched(content.to_vec(), Some(Reason::TooSlow))
-            }
+        let mut rewritten = if settings.tracking_enabled {
+            let tracking = Tracking {
+                id: submission.id,
+                recipient: match submission.envelope.forward_paths.as_slice() {
+                    [_] => Recipient::Index(submission.only_recipient_index()),
+                    _ => Recipient::Shared,
+                },
+                choice,
+                keys: self.relay.keys.clone(),
+                base_url: settings.base_url.clone(),
+                rewriting: settings.rewriting.clone(),
+                on_dkim: self.route(submission.route).on_dkim,
+            };
+            self.rewritten_in_time(submission, content, tracking).await
+        } else {
+            Rewritten::untouched(content.clone(), None)
         };
         if choice != chosen.choice {
-            rewritten.reasons.push(Reason::OnlyRecipientIsSender);
+            rewritten.because(Reason::OnlyRecipientIsSender);
         }
-        rewritten.reasons.extend(chosen.reason);
+        for reason in &chosen.reasons {
+            rewritten.because(*reason);
+        }
         if self.grew_too_large(content.len(), rewritten.content.len()) {
-            return Rewritten::untouched(content.to_vec(), Some(Reason::TooLarge));
+            return Rewritten::untouched(content.clone(), Some(Reason::TooLarge));
         }
         rewritten
     }
 
+    /// On another thread, so that neither a panic nor a slow message takes the connection with it.
+    async fn rewritten_in_time(
+        &self,
+        submission: &Submission,
+        content: &Arc<Vec<u8>>,
+        tracking: Tracking,
+    ) -> Rewritten {
+        let (source, turns) = (content.clone(), self.relay.rewriting_turns.clone());
+        let rewriting = async move {
+            // Kept by the thread itself: one that runs on after its time still counts.
+            let turn = turns.acquire_owned().await;
+            tokio::task::spawn_blocking(move || {
+                let rewritten = rewrite(&source, &tracking);
+                drop(turn);
+                rewritten
+            })
+            .await
+        };
+        match tokio::time::timeout(self.relay.settings.rewrite_time, rewriting).await {
+            Ok(Ok(rewritten)) => rewritten,
+            Ok(Err(panic)) => {
+                event::rewriting_failed(Some(submission.id), &panic);
+                Rewritten::untouched(content.clone(), Some(Reason::RewriteFailed))
+            }
+            Err(_) => {
+                event::rewriting_too_slow(submission.id, self.relay.settings.rewrite_time);
+                Rewritten::untouched(content.clone(), Some(Reason::TooSlow))
+            }
+        }
+    }
+
     /// What we add must not take a message over the provider's limit that it would have kept.
     fn grew_too_large(&self, before: usize, after: usize) -> bool {
-        let limit = self.provider.as_ref().and_then(|(_, provider)| provider.extensions().size);
-        limit.is_some_and(|limit| limit > 0 && before as u64 <= limit && after as u64 > limit)
+        let size = self.provider.as_ref().map(|(_, provider)| provider.extensions().size);
+        matches!(size, Some(SizeLimit::Octets(limit)) if before as u64 <= limit && after as u64 > limit)
     }
 
     /// The store knows of a tracked message before it leaves: what cannot be recorded is not tracked.
@@ -296,7 +322,7 @@ impl Conversation {
         submission: &Submission,
         chosen: &Chosen,
         rewritten: Rewritten,
-        content: Arc<Vec<u8>>,
+        content: &Arc<Vec<u8>>,
     ) -> Rewritten {
         if !rewritten.is_tracked() {
             return rewritten;
@@ -306,14 +332,14 @@ impl Conversation {
             Ok(Ok(())) => rewritten,
             failed => {
                 event::sent_untracked(submission.id, &failed);
-                Rewritten::untouched(content.to_vec(), Some(Reason::StoreFailed))
+                Rewritten::untouched(content.clone(), Some(Reason::StoreFailed))
             }
         }
     }
 
     async fn hand_off(&mut self, received: &[u8], content: &[u8]) -> Result<Reply, HandoffError> {
         let Some((_, provider)) = &mut self.provider else { return Ok(out_of_order()) };
-        provider.content(&[received, content].concat()).await
+        provider.content(received, content).await
     }
 
     async fn record(

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use envelope::{Clock, Mailbox, RelayId};
 use seal::Keys;
 use store::Store;
+use tokio::sync::Semaphore;
 
 use crate::conversation::Conversation;
 use crate::identity::Identity;
@@ -17,6 +18,8 @@ pub struct Relay {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) passwords: Passwords,
+    /// How many messages are rewritten at once: more than there are cores would only all be late.
+    pub(crate) rewriting_turns: Arc<Semaphore>,
     made_without_random: AtomicU64,
 }
 
@@ -48,7 +51,10 @@ impl Relay {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PasswordError> {
         let made_without_random = AtomicU64::new(0);
-        Ok(Self { settings, keys, store, clock, passwords: Passwords::new()?, made_without_random })
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let rewriting_turns = Arc::new(Semaphore::new(cores * 2));
+        let passwords = Passwords::new()?;
+        Ok(Self { settings, keys, store, clock, passwords, rewriting_turns, made_without_random })
     }
 
     /// A new id. Never fails: without random octets a counter keeps ids apart, and an id is no secret.

@@ -10,7 +10,7 @@ use envelope::{RelayId, Reply};
 use upstream::HandoffError;
 
 use crate::recording::Submission;
-use crate::rewriting::Rewritten;
+use crate::rewritten::Rewritten;
 
 /// How addresses appear in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@ use envelope::{Credentials, Mailbox, Reply, ReversePath};
 use store::StoreError;
 use upstream::Connection;
 
+use crate::asked::{Wish, split_login};
 use crate::door::Relay;
 use crate::event;
 use crate::settings::{LoginOrder, RouteLogin};
@@ -12,7 +13,7 @@ pub(crate) enum Identity {
     /// A sender known here: the login and every address of his own.
     Local { address: Mailbox, aliases: Vec<Mailbox> },
     /// Somebody the provider knows. Kept while the connection lasts, to open another one to the provider.
-    Provider { credentials: Credentials },
+    Provider { credentials: Credentials, route: usize },
     /// A listener without login that speaks for one address.
     Named(Mailbox),
     /// A listener without login: the reverse-path is taken at its word.
@@ -21,9 +22,14 @@ pub(crate) enum Identity {
 
 /// A login that was right, and the connection to the provider that proved it.
 pub(crate) struct LoggedIn {
-    pub identity: Identity,
-    pub connection: Option<(usize, Connection)>,
+    pub(crate) identity: Identity,
+    /// What the login's suffix asks for.
+    pub(crate) suffix: Option<Wish>,
+    pub(crate) connection: Option<(usize, Connection)>,
 }
+
+/// Who it is, and the connection that proved it.
+type Proven = (Identity, Option<(usize, Connection)>);
 
 impl Identity {
     /// The address whose message this is, or the refusal: a local sender may use his own addresses only.
@@ -36,7 +42,7 @@ impl Identity {
                     if own { Ok(address.to_string()) } else { Err(not_your_address(path)) }
                 }
             },
-            Self::Provider { credentials } => Ok(match (Mailbox::parse(&credentials.login), reverse_path) {
+            Self::Provider { credentials, .. } => Ok(match (Mailbox::parse(&credentials.login), reverse_path) {
                 (Ok(login), _) => login.to_string(),
                 (Err(_), ReversePath::Mailbox(path)) => path.to_string(),
                 (Err(_), ReversePath::Null) => credentials.login.clone(),
@@ -53,14 +59,19 @@ fn not_your_address(path: &Mailbox) -> Reply {
 
 impl Relay {
     /// Is the login right, and whose is it?
-    pub(crate) async fn log_in(&self, credentials: Credentials) -> Result<LoggedIn, Reply> {
+    pub(crate) async fn log_in(&self, mut credentials: Credentials) -> Result<LoggedIn, Reply> {
+        let mut suffix = None;
+        if self.settings.login_suffix {
+            let (login, wish) = split_login(&credentials.login);
+            (credentials.login, suffix) = (login.to_owned(), wish);
+        }
         for place in &self.settings.login_order {
             let known = match place {
                 LoginOrder::Local => self.log_in_here(&credentials).await?,
                 LoginOrder::Upstream => self.log_in_upstream(&credentials).await?,
             };
-            if let Some(logged_in) = known {
-                return Ok(logged_in);
+            if let Some((identity, connection)) = known {
+                return Ok(LoggedIn { identity, suffix, connection });
             }
         }
         // As long as for a login that exists: the time must not tell.
@@ -69,14 +80,14 @@ impl Relay {
     }
 
     /// `None`: nobody of that name here.
-    async fn log_in_here(&self, credentials: &Credentials) -> Result<Option<LoggedIn>, Reply> {
+    async fn log_in_here(&self, credentials: &Credentials) -> Result<Option<Proven>, Reply> {
         let known = match self.settings.configured_sender(&credentials.login) {
             Some(sender) => Some((sender.address.clone(), sender.aliases.clone(), sender.password_hash.clone())),
             None => self.stored_sender(&credentials.login).await?,
         };
         let Some((address, aliases, hash)) = known else { return Ok(None) };
         if self.passwords.verify(address.as_str(), hash.as_deref(), &credentials.password).await {
-            Ok(Some(LoggedIn { identity: Identity::Local { address, aliases }, connection: None }))
+            Ok(Some((Identity::Local { address, aliases }, None)))
         } else {
             Err(wrong_login())
         }
@@ -94,7 +105,7 @@ impl Relay {
     }
 
     /// `None`: no provider takes this login through us.
-    async fn log_in_upstream(&self, credentials: &Credentials) -> Result<Option<LoggedIn>, Reply> {
+    async fn log_in_upstream(&self, credentials: &Credentials) -> Result<Option<Proven>, Reply> {
         let routes = || self.settings.routes.iter().enumerate();
         let passes_through = |(_, route): &(usize, &crate::Route)| matches!(route.login, RouteLogin::PassThrough);
         let matches_login = |(_, route): &(usize, &crate::Route)| {
@@ -107,10 +118,10 @@ impl Relay {
         });
         let Some((number, route)) = found else { return Ok(None) };
         match Connection::open(&route.upstream, Some(credentials)).await {
-            Ok(connection) => Ok(Some(LoggedIn {
-                identity: Identity::Provider { credentials: credentials.clone() },
-                connection: Some((number, connection)),
-            })),
+            Ok(connection) => {
+                let identity = Identity::Provider { credentials: credentials.clone(), route: number };
+                Ok(Some((identity, Some((number, connection)))))
+            }
             Err(error) => {
                 event::upstream_failed(&route.upstream.name, &error);
                 Err(error.reply())

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use envelope::{Choice, Envelope, Mailbox, RelayId, Reply, Timestamp};
+use envelope::{Choice, Envelope, ForwardPath, Mailbox, RelayId, Reply, Timestamp};
 use store::{MessageRecord, RecipientRecord};
 
+use crate::AddressPattern;
 use crate::choosing::Chosen;
-use crate::rewriting::Rewritten;
+use crate::rewritten::Rewritten;
 
 /// One message as it was submitted: everything about it but its octets.
 #[derive(Clone, Debug)]
@@ -35,6 +36,12 @@ impl Submission {
         let only_self =
             self.envelope.forward_paths.iter().all(|path| path.mailbox().is_some_and(is_sender));
         Choice { opens: choice.opens && !only_self, ..choice }
+    }
+
+    /// Does one of the patterns name one of the recipients?
+    pub(crate) fn any_recipient(&self, patterns: &[AddressPattern]) -> bool {
+        let mailboxes = || self.envelope.forward_paths.iter().filter_map(ForwardPath::mailbox);
+        patterns.iter().any(|pattern| mailboxes().any(|mailbox| pattern.matches(mailbox.as_str())))
     }
 
     /// The index of the one recipient the provider took.

@@ -1,12 +1,16 @@
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use envelope::{Choice, Reason, RelayId};
-use mime::{Decoded, Located, Obstacle, Sealed, TextPart};
+use mime::{Decoded, Located, Obstacle, Sealed, SpliceError, TextPart};
 use rewrite::{LinkDecision, Survey, Wishes};
 use seal::{Keys, LINK_PATH, MintError, PIXEL_PATH, Recipient};
 use store::{LinkRecord, PartNote};
+
+use crate::history::OwnHistory;
+use crate::rewritten::Rewritten;
+use crate::settings::{OnDkim, Rewriting};
 
 /// What to put into one message: whose it is, what was chosen, and what tokens are made of.
 #[derive(Clone, Debug)]
@@ -21,181 +25,214 @@ pub struct Tracking {
     pub keys: Arc<Keys>,
     /// Where tokens point, without a slash at the end.
     pub base_url: String,
+    /// What the operator decided.
+    pub rewriting: Rewriting,
+    /// What happens to a message the client has DKIM-signed.
+    pub on_dkim: OnDkim,
 }
 
-/// A message that may have been rewritten, and what was and was not done to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rewritten {
-    /// The octets to hand on; those that came in where nothing was done.
-    pub content: Vec<u8>,
-    /// A pixel was added.
-    pub pixel: bool,
-    /// Every link of the displayed HTML parts in document order.
-    pub links: Vec<LinkRecord>,
-    /// Why something was not done, for the whole message.
-    pub reasons: Vec<Reason>,
-    /// Why something was not done, part by part.
-    pub parts: Vec<PartNote>,
-}
-
-impl Rewritten {
-    /// The message as it came, and why.
-    pub fn untouched(content: Vec<u8>, reason: Option<Reason>) -> Self {
-        Self { content, pixel: false, links: vec![], reasons: reason.into_iter().collect(), parts: vec![] }
-    }
-
-    /// How many links lead through us.
-    pub fn links_tracked(&self) -> usize {
-        self.links.iter().filter(|link| link.kept.is_none()).count()
-    }
-
-    /// Did anything change?
-    pub fn is_tracked(&self) -> bool {
-        self.pixel || self.links_tracked() > 0
-    }
-}
+/// After so many edits that would have made a line too long, the rest of the part is not tried.
+const MAX_EDITS_LEFT_OUT: usize = 64;
 
 /// Rewrites a message: a pixel in its last displayed HTML part, tracked links in all of them.
 ///
 /// `raw` is the content with CRLF line ends, our control fields already taken out. Octets outside
-/// the changed attribute values and the pixel come out as they went in; each changed part was
-/// decoded again and compared (`mime::splice`).
+/// the changed attribute values, the pixel, and our own earlier pixels and links in quoted text come
+/// out as they went in; each changed part was decoded again and compared (`mime::splice`).
 ///
 /// # Errors
 /// None: what cannot be changed without doubt stays, with its reason.
-pub fn rewrite(raw: &[u8], tracking: &Tracking) -> Rewritten {
-    if mime::header_fields(raw).iter().any(|field| raw[field.name.clone()].eq_ignore_ascii_case(b"DKIM-Signature"))
-    {
-        return Rewritten::untouched(raw.to_vec(), Some(Reason::DkimSigned));
-    }
-    let located = mime::locate(raw);
+pub fn rewrite(raw: &Arc<Vec<u8>>, tracking: &Tracking) -> Rewritten {
+    let source = match (mime::remove_fields(raw, &["DKIM-Signature"]), tracking.on_dkim) {
+        (std::borrow::Cow::Borrowed(_), _) => raw.clone(),
+        (_, OnDkim::Keep) => return Rewritten::untouched(raw.clone(), Some(Reason::DkimSigned)),
+        (std::borrow::Cow::Owned(stripped), OnDkim::Strip) => Arc::new(stripped),
+    };
+    let located = mime::locate(&source);
     if let Some(sealed) = located.sealed {
-        return Rewritten::untouched(raw.to_vec(), Some(reason_of_seal(sealed)));
+        return Rewritten::untouched(raw.clone(), Some(reason_of_seal(sealed)));
     }
-    if located.html.is_empty() {
-        let mut rewritten = Rewritten::untouched(raw.to_vec(), Some(why_no_html(&located)));
-        rewritten.parts = notes_of(&located);
-        return rewritten;
+    let mut rewritten = Parts::follow(&source, &located, tracking).splice(&source, tracking);
+    rewritten.parts.splice(0..0, notes_of(&located));
+    if let (true, Some(reason)) = (!tracking.choice.is_none(), why_nothing_to_rewrite(&located)) {
+        if rewritten.links_tracked() == 0 || reason == Reason::PlainTextOnly {
+            rewritten.because(reason);
+        }
     }
-    let rewritten = splice_parts(raw, &located, tracking);
-    if mime::locate(&rewritten.content).html.len() != located.html.len() {
-        // The part tree changed: nothing we may do to a message does that.
-        return Rewritten::untouched(raw.to_vec(), Some(Reason::SelfCheckFailed));
+    if !rewritten.is_tracked() && !rewritten.history {
+        // With nothing done to the body, a signature over it stays good.
+        rewritten.content = raw.clone();
     }
     rewritten
 }
 
-/// One displayed HTML part that could be followed.
+/// The displayed parts that could be followed, in document order.
+struct Parts<'a> {
+    followed: Vec<Followed<'a>>,
+    notes: Vec<PartNote>,
+}
+
+/// One displayed part that could be followed.
 struct Followed<'a> {
     part: &'a TextPart,
     decoded: Decoded,
     survey: Survey,
 }
 
-fn splice_parts(raw: &[u8], located: &Located, tracking: &Tracking) -> Rewritten {
-    let mut parts = notes_of(located);
-    let mut reasons = BTreeSet::new();
-    let mut followed = Vec::new();
-    for part in &located.html {
-        match follow(raw, part, tracking) {
-            Ok(found) => followed.push(found),
-            Err(reason) => parts.push(PartNote { path: part.path.clone(), reason }),
+impl<'a> Parts<'a> {
+    fn follow(raw: &[u8], located: &'a Located, tracking: &Tracking) -> Self {
+        let base_urls = [tracking.base_url.clone()];
+        let history = OwnHistory { keys: &tracking.keys, base_urls: &base_urls };
+        let list_unsubscribe = mime::field_bodies(raw, "List-Unsubscribe");
+        let wishes = Wishes {
+            opens: tracking.choice.opens,
+            links: tracking.choice.links,
+            history: &history,
+            rules: &tracking.rewriting.rules,
+            list_unsubscribe: &list_unsubscribe,
+            position: tracking.rewriting.position,
+        };
+        let mut parts = Self { followed: vec![], notes: vec![] };
+        let html = located.html.iter().map(|part| (part, true));
+        let plain = located.plain.iter().map(|part| (part, false));
+        let plain = plain.filter(|_| tracking.rewriting.plain_text && tracking.choice.links);
+        let mut wanted: Vec<(&TextPart, bool)> = html.chain(plain).collect();
+        wanted.sort_by_key(|(part, _)| part.body.start);
+        for (part, is_html) in wanted {
+            match follow(raw, part, is_html, &wishes) {
+                Ok(found) => parts.followed.push(found),
+                Err(reason) => parts.notes.push(PartNote { path: part.path.clone(), reason }),
+            }
         }
-    }
-    let pixel_part = followed.iter().rposition(|found| found.survey.visible && found.survey.pixel_at.is_some());
-    if tracking.choice.opens && pixel_part.is_none() && !followed.is_empty() {
-        let anything_visible = followed.iter().any(|found| found.survey.visible);
-        reasons.insert(if anything_visible { Reason::HtmlNotFollowed } else { Reason::EmptyHtml });
+        parts
     }
 
-    let mut content = Vec::with_capacity(raw.len() + raw.len() / 4);
-    let (mut written, mut pixel, mut links) = (0, false, Vec::new());
-    for (number, found) in followed.iter().enumerate() {
-        let pixel_url = (tracking.choice.opens && pixel_part == Some(number)).then(|| tracking.pixel_url());
-        let first = links.len();
-        links.extend(records(&found.survey, first));
-        match splice_one(raw, found, tracking, pixel_url.as_deref(), &mut links[first..]) {
-            Ok(encoded) => {
-                let Range { start, end } = found.part.body.clone();
-                content.extend_from_slice(&raw[written..start]);
-                content.extend_from_slice(&encoded);
-                written = end;
-                pixel |= pixel_url.is_some();
-            }
-            Err(reason) => {
-                parts.push(PartNote { path: found.part.path.clone(), reason });
-                for link in &mut links[first..] {
-                    link.kept.get_or_insert(reason);
-                    link.target = None;
+    fn splice(self, raw: &Arc<Vec<u8>>, tracking: &Tracking) -> Rewritten {
+        let Self { followed, notes } = self;
+        let mut rewritten = Rewritten::untouched(raw.clone(), None);
+        rewritten.parts = notes;
+        let takes_pixel = |found: &Followed<'_>| found.survey.visible && found.survey.pixel_at.is_some();
+        let pixel_part = followed.iter().rposition(takes_pixel).filter(|_| tracking.choice.opens);
+        if tracking.choice.opens && pixel_part.is_none() && !followed.is_empty() {
+            let anything_visible = followed.iter().any(|found| found.survey.visible);
+            rewritten.because(if anything_visible { Reason::HtmlNotFollowed } else { Reason::EmptyHtml });
+        }
+
+        let mut content = Vec::with_capacity(raw.len() + raw.len() / 4);
+        let mut written = 0;
+        for (number, found) in followed.iter().enumerate() {
+            let pixel_url = (pixel_part == Some(number)).then(|| tracking.pixel_url());
+            let first = rewritten.links.len();
+            rewritten.links.extend(records(&found.survey, first, tracking.choice.links));
+            let links = &mut rewritten.links[first..];
+            match splice_one(raw, found, tracking, pixel_url, links) {
+                Ok(Spliced { encoded, pixel }) => {
+                    let Range { start, end } = found.part.body.clone();
+                    content.extend_from_slice(&raw[written..start]);
+                    content.extend_from_slice(&encoded);
+                    written = end;
+                    rewritten.pixel |= pixel;
+                    rewritten.history |= found.survey.changes_history;
+                    if pixel_part == Some(number) && !pixel {
+                        rewritten.because(Reason::LineTooLong);
+                    }
+                }
+                Err(reason) => {
+                    for link in links {
+                        link.kept.get_or_insert(reason);
+                        link.target = None;
+                    }
+                    rewritten.parts.push(PartNote { path: found.part.path.clone(), reason });
                 }
             }
         }
+        if written > 0 {
+            content.extend_from_slice(&raw[written..]);
+            rewritten.content = Arc::new(content);
+        }
+        if let (true, [note, ..]) = (followed.is_empty(), rewritten.parts.as_slice()) {
+            let reason = note.reason;
+            rewritten.because(reason);
+        }
+        rewritten
     }
-    content.extend_from_slice(&raw[written..]);
-    if let (true, [note, ..]) = (followed.is_empty(), parts.as_slice()) {
-        reasons.insert(note.reason);
-    }
-    Rewritten { content, pixel, links, reasons: reasons.into_iter().collect(), parts }
 }
 
-fn follow<'a>(raw: &[u8], part: &'a TextPart, tracking: &Tracking) -> Result<Followed<'a>, Reason> {
+fn follow<'a>(raw: &[u8], part: &'a TextPart, is_html: bool, wishes: &Wishes<'_>) -> Result<Followed<'a>, Reason> {
     let decoded = mime::decode(&raw[part.body.clone()], part.encoding).map_err(|_| Reason::Undecodable)?;
-    let own_base_urls = [tracking.base_url.clone()];
-    let wishes = Wishes {
-        opens: tracking.choice.opens,
-        links: tracking.choice.links,
-        own_base_urls: &own_base_urls,
+    let survey = if is_html {
+        rewrite::survey(&decoded.octets, part.charset.as_deref(), wishes)?
+    } else {
+        rewrite::survey_text(&decoded.octets, part.charset.as_deref(), part.format_flowed, wishes)?
     };
-    let survey = rewrite::survey(&decoded.octets, part.charset.as_deref(), &wishes)?;
     Ok(Followed { part, decoded, survey })
 }
 
 /// A record for each link of the part, its index counted over the whole message.
-fn records(survey: &Survey, first: usize) -> Vec<LinkRecord> {
+fn records(survey: &Survey, first: usize, wanted: bool) -> Vec<LinkRecord> {
     let record = |(at, link): (usize, &rewrite::Link)| {
         // Beyond 65,535 links the index has no room: those stay as they are.
         let index = u16::try_from(first + at).ok();
         let (target, kept) = match (&link.decision, index) {
-            (LinkDecision::Track { target }, Some(_)) => (Some(target.clone()), None),
-            (LinkDecision::Track { .. }, None) => (None, Some(Reason::TooLarge)),
             (LinkDecision::Keep(reason), _) => (None, Some(*reason)),
+            (LinkDecision::Track { .. }, _) if !wanted => (None, Some(Reason::LinksNotChosen)),
+            (LinkDecision::Track { .. }, None) => (None, Some(Reason::TooLarge)),
+            (LinkDecision::Track { target }, Some(_)) => (Some(target.clone()), None),
         };
         LinkRecord { index: index.unwrap_or(u16::MAX), href: link.href.clone(), target, kept }
     };
     survey.links.iter().enumerate().map(record).collect()
 }
 
+/// A part with its edits in it, still in its content-transfer-encoding.
+struct Spliced {
+    encoded: Vec<u8>,
+    pixel: bool,
+}
+
+/// Leaves out, one by one, what would make a line longer than the 998 octets of RFC 5322 §2.1.1.
 fn splice_one(
     raw: &[u8],
     found: &Followed<'_>,
     tracking: &Tracking,
-    pixel_url: Option<&str>,
+    mut pixel_url: Option<String>,
     links: &mut [LinkRecord],
-) -> Result<Vec<u8>, Reason> {
-    let mut tracked_url = |at: usize| -> Option<String> {
-        let link = links.get_mut(at)?;
-        let target = link.target.as_deref()?;
-        match tracking.link_url(link.index, target) {
-            Ok(url) => Some(url),
-            Err(error) => {
-                link.kept = Some(match error {
-                    MintError::TooLong { .. } => Reason::TooLong,
-                    _ => Reason::UnparsableUrl,
-                });
-                link.target = None;
-                None
+) -> Result<Spliced, Reason> {
+    let source = &raw[found.part.body.clone()];
+    let urls: Vec<Option<String>> = links.iter_mut().map(|link| tracking.url_for(link)).collect();
+    let mut left_out = HashSet::new();
+    loop {
+        let mut tracked_url = |at: usize| urls.get(at).filter(|_| !left_out.contains(&at)).cloned().flatten();
+        let edits = found.survey.edits(&mut tracked_url, pixel_url.as_deref());
+        let in_encoding: Vec<mime::Edit<'_>> = edits
+            .iter()
+            .map(|edit| mime::Edit { range: edit.range.clone(), replacement: &edit.replacement })
+            .collect();
+        let too_long = match mime::splice(source, &found.decoded, &in_encoding) {
+            Ok(encoded) if lines_like_delimiters(&encoded) > lines_like_delimiters(source) => {
+                return Err(Reason::SelfCheckFailed);
             }
+            Ok(encoded) => return Ok(Spliced { encoded, pixel: pixel_url.is_some() }),
+            Err(SpliceError::LineTooLong { edit }) => edits.get(edit).map(|edit| edit.link),
+            Err(_) => return Err(Reason::SelfCheckFailed),
+        };
+        match too_long {
+            Some(Some(link)) if left_out.len() < MAX_EDITS_LEFT_OUT && left_out.insert(link) => {
+                if let Some(record) = links.get_mut(link) {
+                    record.kept = Some(Reason::LineTooLong);
+                    record.target = None;
+                }
+            }
+            Some(None) if pixel_url.is_some() => pixel_url = None,
+            _ => return Err(Reason::LineTooLong),
         }
-    };
-    let edits = found.survey.edits(&mut tracked_url, pixel_url);
-    let edits: Vec<mime::Edit<'_>> = edits
-        .iter()
-        .map(|edit| mime::Edit { range: edit.range.clone(), replacement: &edit.replacement })
-        .collect();
-    mime::splice(&raw[found.part.body.clone()], &found.decoded, &edits).map_err(|error| match error {
-        mime::SpliceError::LineTooLong => Reason::LineTooLong,
-        _ => Reason::SelfCheckFailed,
-    })
+    }
+}
+
+/// Lines that begin as a delimiter does (RFC 2046 §5.1.1). What we put in must never make one more:
+/// that alone could change which part is which.
+fn lines_like_delimiters(encoded: &[u8]) -> usize {
+    encoded.split(|octet| *octet == b'\n').filter(|line| line.starts_with(b"--")).count()
 }
 
 impl Tracking {
@@ -203,18 +240,31 @@ impl Tracking {
         format!("{}{PIXEL_PATH}{}", self.base_url, self.keys.seal_pixel(self.id, self.recipient))
     }
 
-    fn link_url(&self, index: u16, target: &str) -> Result<String, MintError> {
-        let token = self.keys.seal_link(self.id, self.recipient, index, target)?;
-        Ok(format!("{}{LINK_PATH}{token}", self.base_url))
+    /// The tracked URL of a link that is to have one; says on the record why it gets none.
+    fn url_for(&self, link: &mut LinkRecord) -> Option<String> {
+        let target = link.target.as_deref()?;
+        match self.keys.seal_link(self.id, self.recipient, link.index, target) {
+            Ok(token) => Some(format!("{}{LINK_PATH}{token}", self.base_url)),
+            Err(error) => {
+                let too_long = matches!(error, MintError::TooLong { .. });
+                link.kept = Some(if too_long { Reason::TooLong } else { Reason::UnparsableUrl });
+                link.target = None;
+                None
+            }
+        }
     }
 }
 
-fn why_no_html(located: &Located) -> Reason {
-    match located.left.iter().find(|part| part.media_type == "text/html") {
+fn why_nothing_to_rewrite(located: &Located) -> Option<Reason> {
+    if !located.html.is_empty() {
+        return None;
+    }
+    let left_html = located.left.iter().find(|part| part.media_type.eq_ignore_ascii_case("text/html"));
+    Some(match left_html {
         Some(part) if part.obstacle != Obstacle::Attachment => reason_of_obstacle(part.obstacle),
         _ if !located.plain.is_empty() => Reason::PlainTextOnly,
         _ => Reason::NoHtml,
-    }
+    })
 }
 
 fn notes_of(located: &Located) -> Vec<PartNote> {

@@ -1,9 +1,11 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use envelope::{Choice, Credentials, Mailbox};
+use rewrite::{LinkRules, PixelPosition};
 use upstream::Upstream;
 
-use crate::SenderPattern;
+use crate::AddressPattern;
 
 /// What the operator decided, resolved and checked before any port opens.
 #[derive(Clone, Debug)]
@@ -16,10 +18,18 @@ pub struct Settings {
     pub base_url: String,
     /// The header field a client may set; always removed.
     pub track_field: String,
+    /// A login may end in `/none`, `/opens` or `/links`.
+    pub login_suffix: bool,
     /// A message's own choice becomes the sender's saved default.
     pub sticky: bool,
     /// What a sender who never chose gets.
     pub defaults: Choice,
+    /// The switches that stay as `defaults` has them, whatever a sender asks for.
+    pub locked: Choice,
+    /// Recipients whose mail is never tracked.
+    pub never_track: Vec<AddressPattern>,
+    /// What is put where, and which links stay as they are.
+    pub rewriting: Rewriting,
     /// After this a message goes out as it came.
     pub rewrite_time: Duration,
     /// Where a login is looked for, in this order.
@@ -28,6 +38,17 @@ pub struct Settings {
     pub senders: Vec<ConfiguredSender>,
     /// Providers, in the order of the file: a sender uses the first that matches.
     pub routes: Vec<Route>,
+}
+
+/// The operator's part in how a message is rewritten.
+#[derive(Clone, Debug)]
+pub struct Rewriting {
+    /// Which links are never wrapped.
+    pub rules: Arc<LinkRules>,
+    /// Where the pixel goes.
+    pub position: PixelPosition,
+    /// Bare links in text parts are wrapped too.
+    pub plain_text: bool,
 }
 
 /// One place where a login may be known.
@@ -56,11 +77,13 @@ pub struct ConfiguredSender {
 #[derive(Clone, Debug)]
 pub struct Route {
     /// Whose mail.
-    pub senders: Vec<SenderPattern>,
+    pub senders: Vec<AddressPattern>,
     /// How to reach it.
     pub upstream: Upstream,
     /// What to log in with.
     pub login: RouteLogin,
+    /// What happens to a message the client has DKIM-signed itself.
+    pub on_dkim: OnDkim,
 }
 
 /// What a route logs in with.
@@ -74,12 +97,17 @@ pub enum RouteLogin {
     None,
 }
 
-impl Settings {
-    /// The first route for the sender's address.
-    pub fn route_for(&self, sender: &str) -> Option<&Route> {
-        self.routes.iter().find(|route| route.senders.iter().any(|pattern| pattern.matches(sender)))
-    }
+/// What happens to a message the client has DKIM-signed itself (RFC 6376): a change of the body breaks the signature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDkim {
+    /// It goes out as it came, untracked.
+    #[default]
+    Keep,
+    /// The signature is taken off, for a provider that signs anew.
+    Strip,
+}
 
+impl Settings {
     /// The sender as the configuration file declares him, by login or alias.
     pub fn configured_sender(&self, address: &str) -> Option<&ConfiguredSender> {
         self.senders.iter().find(|sender| {
@@ -87,5 +115,33 @@ impl Settings {
                 .chain(&sender.aliases)
                 .any(|own| own.as_str().eq_ignore_ascii_case(address))
         })
+    }
+}
+
+impl Default for Rewriting {
+    fn default() -> Self {
+        Self { rules: Arc::default(), position: PixelPosition::Auto, plain_text: false }
+    }
+}
+
+#[cfg(test)]
+impl Settings {
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            hostname: "relay.example".into(),
+            tracking_enabled: true,
+            base_url: "https://t.example.com".into(),
+            track_field: "X-Waxseal-Track".into(),
+            login_suffix: true,
+            sticky: true,
+            defaults: Choice::NONE,
+            locked: Choice::NONE,
+            never_track: vec![],
+            rewriting: Rewriting::default(),
+            rewrite_time: Duration::from_secs(2),
+            login_order: vec![LoginOrder::Local],
+            senders: vec![],
+            routes: vec![],
+        }
     }
 }

@@ -126,7 +126,8 @@ impl Connection {
         self.final_reply(Step::Rcpt, &reply)
     }
 
-    /// DATA and the content, octet for octet. `content` has CRLF line ends and no dots stuffed.
+    /// DATA and the content, octet for octet. `content` has CRLF line ends and no dots stuffed;
+    /// `trace` goes before it: our own header field (RFC 5321 §4.4), whole lines, may be empty.
     ///
     /// Deviation: content that does not end in CRLF arrives with one (empty content: as one empty
     /// line). DATA cannot carry it otherwise (RFC 5321 §4.1.1.4); CHUNKING could.
@@ -139,8 +140,8 @@ impl Connection {
     /// [`HandoffError::BareLineEnd`], [`HandoffError::EightBitNotOffered`],
     /// [`HandoffError::Utf8NotOffered`] and [`HandoffError::TooLarge`] before DATA is sent.
     /// [`HandoffError::OutcomeUnknown`] when the connection fails between the final dot and its reply.
-    pub async fn content(&mut self, content: &[u8]) -> Result<Reply, HandoffError> {
-        self.check_content(content)?;
+    pub async fn content(&mut self, trace: &[u8], content: &[u8]) -> Result<Reply, HandoffError> {
+        self.check_content(trace, content)?;
         let go_on = self.command(Step::Data, Data).await?;
         if go_on.code.severity().is_some() {
             return Ok(go_on.to_reply());
@@ -152,8 +153,13 @@ impl Connection {
 
         self.begin(Some(self.timeout * PATIENCE_AFTER_CONTENT))?;
         // lettre ends every content with CRLF "." CRLF, also one that ends in CRLF already.
-        let lines = content.strip_suffix(b"\r\n").unwrap_or(content);
-        let answer = self.lettre.message_iter(lines.chunks(PIECE_OCTETS)).await;
+        let (trace, content) = match content.strip_suffix(b"\r\n") {
+            Some(lines) => (trace, lines),
+            None if content.is_empty() => (trace.strip_suffix(b"\r\n").unwrap_or(trace), content),
+            None => (trace, content),
+        };
+        let pieces = trace.chunks(PIECE_OCTETS).chain(content.chunks(PIECE_OCTETS));
+        let answer = self.lettre.message_iter(pieces).await;
         let dot_sent = lock(&self.heard).dot_sent;
         let outcome = match self.conclude(Step::Content, answer) {
             Ok(reply) => self.final_reply(Step::Content, &reply),
@@ -259,12 +265,12 @@ impl Connection {
         }
     }
 
-    fn check_content(&self, content: &[u8]) -> Result<(), HandoffError> {
+    fn check_content(&self, trace: &[u8], content: &[u8]) -> Result<(), HandoffError> {
         let host = || self.host.clone();
-        if !has_only_crlf(content) {
+        if !has_only_crlf(content) || !has_only_crlf(trace) || !(trace.is_empty() || trace.ends_with(b"\n")) {
             return Err(HandoffError::BareLineEnd { host: host() });
         }
-        self.check_size(u64::try_from(content.len()).ok())?;
+        self.check_size(u64::try_from(trace.len() + content.len()).ok())?;
         if self.utf8 == Utf8::NotOffered && !header_section(content).is_ascii() {
             return Err(self.utf8_not_offered());
         }

@@ -1,8 +1,8 @@
 use std::fmt;
 
-/// Which senders a rule is for: `ana@example.com`, `*@example.com` or `*`. ASCII case does not count.
+/// Which addresses a rule is for: `ana@example.com`, `*@example.com` or `*`. ASCII case does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SenderPattern {
+pub enum AddressPattern {
     /// `*`: everybody.
     Anyone,
     /// `*@example.com`: every address of the domain, not of its subdomains.
@@ -11,7 +11,7 @@ pub enum SenderPattern {
     Address(String),
 }
 
-impl SenderPattern {
+impl AddressPattern {
     /// `None` when the text is none of the three forms.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "*" {
@@ -36,7 +36,7 @@ impl SenderPattern {
     }
 }
 
-impl fmt::Display for SenderPattern {
+impl fmt::Display for AddressPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anyone => f.write_str("*"),
@@ -60,11 +60,11 @@ mod tests {
             ("ana@example.com", "ANA@example.com", true),
             ("ana@example.com", "anna@example.com", false),
         ] {
-            let pattern = SenderPattern::parse(pattern).unwrap();
+            let pattern = AddressPattern::parse(pattern).unwrap();
             assert_eq!(pattern.matches(address), expected, "{pattern} {address}");
         }
         for wrong in ["", "example.com", "*@", "a*@example.com", "**", "* @example.com"] {
-            assert_eq!(SenderPattern::parse(wrong), None, "{wrong:?}");
+            assert_eq!(AddressPattern::parse(wrong), None, "{wrong:?}");
         }
     }
 }

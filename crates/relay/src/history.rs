@@ -1,0 +1,73 @@
+use rewrite::{History, Own};
+use seal::{Keys, LINK_PATH, PIXEL_PATH};
+
+/// Tells our own earlier pixels and links in quoted text from everybody else's.
+///
+/// A URL is ours when it stands under one of our base URLs and its token opens with one of our
+/// keys; so a link of another installation, or one that only looks like ours, is left alone.
+pub(crate) struct OwnHistory<'a> {
+    pub(crate) keys: &'a Keys,
+    /// Without a slash at the end.
+    pub(crate) base_urls: &'a [String],
+}
+
+impl History for OwnHistory<'_> {
+    fn own(&self, url: &str) -> Own {
+        let url = url.trim();
+        let Some(path) = self.base_urls.iter().find_map(|base| after_base(url, base)) else {
+            return Own::NotOurs;
+        };
+        // Mail programs add fragments and queries when they quote; a token holds neither # nor ?.
+        let path = path.split(['#', '?']).next().unwrap_or_default();
+        if let Some(token) = path.strip_prefix(PIXEL_PATH) {
+            return self.keys.open_pixel(token).map_or(Own::Damaged, |_| Own::Pixel);
+        }
+        if let Some(token) = path.strip_prefix(LINK_PATH) {
+            return self
+                .keys
+                .open_link(token)
+                .map_or(Own::Damaged, |link| Own::Link { target: link.target.as_str().to_owned() });
+        }
+        Own::NotOurs
+    }
+}
+
+/// What stands behind the base URL, whose scheme and host any program may have re-cased (RFC 3986 §6.2.2.1).
+fn after_base<'a>(url: &'a str, base: &str) -> Option<&'a str> {
+    let (head, rest) = url.split_at_checked(base.len())?;
+    (head.eq_ignore_ascii_case(base) && rest.starts_with('/')).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use envelope::{RelayId, Timestamp};
+    use seal::Recipient;
+
+    use super::*;
+
+    #[test]
+    fn only_what_opens_is_ours() {
+        let keys = Keys::generate([7; 32]);
+        let id = RelayId::new(Timestamp::from_unix_millis(0), [1; 10]);
+        let pixel = keys.seal_pixel(id, Recipient::Shared);
+        let link = keys.seal_link(id, Recipient::Index(0), 3, "https://example.com/a?b=1").unwrap();
+        let foreign = Keys::generate([8; 32]).seal_pixel(id, Recipient::Shared);
+        let bases = ["https://t.example.com".to_owned(), "https://old.example.com".to_owned()];
+        let history = OwnHistory { keys: &keys, base_urls: &bases };
+        let target = || Own::Link { target: "https://example.com/a?b=1".into() };
+        for (url, expected) in [
+            (format!("https://t.example.com/o/{pixel}"), Own::Pixel),
+            (format!("HTTPS://T.Example.COM/o/{pixel}"), Own::Pixel),
+            (format!(" https://old.example.com/c/{link}#x "), target()),
+            (format!("https://t.example.com/c/{link}"), target()),
+            (format!("https://t.example.com/c/{pixel}"), Own::Damaged),
+            (format!("https://t.example.com/o/{foreign}"), Own::Damaged),
+            (format!("https://t.example.com.evil.test/o/{pixel}"), Own::NotOurs),
+            (format!("https://other.example.com/o/{pixel}"), Own::NotOurs),
+            ("https://t.example.com/".to_owned(), Own::NotOurs),
+            ("https://t.example.com".to_owned(), Own::NotOurs),
+        ] {
+            assert_eq!(history.own(&url), expected, "{url}");
+        }
+    }
+}
