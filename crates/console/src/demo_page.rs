@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::guard::guard;
 use crate::live;
-use crate::office::{Change, Comparison, Office, Places};
+use crate::office::{Comparison, Office, Places};
 use crate::view::{EventRow, MessageRow, event_rows, message_rows};
 
 /// How many messages and events the page shows.
@@ -158,10 +158,8 @@ async fn caught(State(desk): State<Desk>, Path(number): Path<u64>) -> Response {
 async fn send(State(desk): State<Desk>, Form(form): Form<SampleForm>) -> Response {
     let choice = Choice { opens: form.opens.is_some(), links: form.links.is_some() };
     match desk.office.send_sample(choice).await {
-        Ok(()) => {
-            let newest = desk.office.caught().last().map_or(0, |note| note.number);
-            Redirect::to(&format!("/demo?open={newest}")).into_response()
-        }
+        // Sent, not opened: that is for the person to do.
+        Ok(_) => Redirect::to("/demo").into_response(),
         Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
     }
 }

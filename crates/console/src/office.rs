@@ -12,8 +12,8 @@ pub trait Office: Send + Sync {
     fn caught_html(&self, number: u64) -> Option<String>;
     /// A mail as it was written beside the mail as it was passed on.
     fn comparison(&self, number: u64) -> Option<Comparison>;
-    /// Sends the sample message once more, tracked as chosen.
-    async fn send_sample(&self, choice: Choice) -> Result<(), OfficeError>;
+    /// Sends the sample message once more, tracked as chosen. Returns its number in the mailbox.
+    async fn send_sample(&self, choice: Choice) -> Result<u64, OfficeError>;
     /// Changes whenever a mail arrives in the mailbox.
     fn arrivals(&self) -> watch::Receiver<u64>;
 }

@@ -82,7 +82,7 @@ impl Passwords {
 
     /// The hash is part of it: a changed password forgets the old one at once.
     fn fingerprint(&self, login: &str, hash: Option<&str>, password: &Secret) -> [u8; 32] {
-        let mut mac = Hmac::<Sha256>::new(&self.key.into());
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length");
         for field in [login, hash.unwrap_or_default(), password.expose()] {
             mac.update(&(field.len() as u64).to_be_bytes());
             mac.update(field.as_bytes());

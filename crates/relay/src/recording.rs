@@ -9,19 +9,19 @@ use crate::rewritten::Rewritten;
 
 /// One message as it was submitted: everything about it but its octets.
 #[derive(Clone, Debug)]
-pub struct Submission {
+pub(crate) struct Submission {
     /// Our id.
-    pub id: RelayId,
+    pub(crate) id: RelayId,
     /// When the client had said all of it.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// Whose message it is.
-    pub sender: String,
+    pub(crate) sender: String,
     /// Reverse-path and the forward-paths the provider took.
-    pub envelope: Envelope,
+    pub(crate) envelope: Envelope,
     /// Every recipient with the provider's answer, also those it refused.
-    pub recipients: Vec<RecipientRecord>,
+    pub(crate) recipients: Vec<RecipientRecord>,
     /// The provider's name in the configuration.
-    pub upstream: String,
+    pub(crate) upstream: String,
     pub(crate) route: usize,
     pub(crate) from: Option<String>,
     pub(crate) subject: Option<String>,

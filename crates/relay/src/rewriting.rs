@@ -163,7 +163,7 @@ fn follow<'a>(raw: &[u8], part: &'a TextPart, is_html: bool, wishes: &Wishes<'_>
     let survey = if is_html {
         rewrite::survey(&decoded.octets, part.charset.as_deref(), wishes)?
     } else {
-        rewrite::survey_text(&decoded.octets, part.charset.as_deref(), part.format_flowed, wishes)?
+        return Err(Reason::PlainTextOnly);
     };
     Ok(Followed { part, decoded, survey })
 }

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use envelope::{ForwardPath, MailParameters, ReversePath, Secret};
 
 use crate::parameters::{mail_parameters, no_parameters};
@@ -34,7 +36,7 @@ pub(crate) enum Command {
 /// How the client introduced itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Helo {
-    /// What it calls itself; printable ASCII, never checked further.
+    /// What it calls itself: printable ASCII, `?` for what was not, cut to 255 octets.
     pub(crate) name: String,
     /// EHLO, not HELO.
     pub(crate) esmtp: bool,
@@ -58,7 +60,7 @@ impl Command {
         if line.iter().any(|&octet| (octet < b' ' && octet != b'\t') || octet == 0x7f) {
             return Err(SyntaxError::Octets);
         }
-        let line = std::str::from_utf8(line).map_err(|_| SyntaxError::Octets)?;
+        let line = text(line)?;
         // RFC 5321 §4.1.1: white space before the line end is tolerated.
         let line = line.trim_end_matches([' ', '\t']);
         let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
@@ -97,17 +99,26 @@ fn alone(argument: &str, command: Command) -> Result<Command, SyntaxError> {
     }
 }
 
-/// Takes any word of printable ASCII: RFC 5321 §4.1.4 forbids refusing a client for a name
-/// that does not resolve, and real ones send machine names with underscores.
-fn helo(argument: &str, esmtp: bool) -> Result<Command, SyntaxError> {
-    let well_formed = !argument.is_empty()
-        && argument.len() <= MAX_HELO_OCTETS
-        && argument.bytes().all(|octet| octet.is_ascii_graphic());
-    if well_formed {
-        Ok(Command::Hello(Helo { name: argument.to_owned(), esmtp }))
-    } else {
-        Err(SyntaxError::Argument("EHLO and HELO need one name, in ASCII"))
+/// Commands are UTF-8 (RFC 6531 §3.7.1). The name of a machine need not be: some clients send
+/// it in whatever its system uses, and their people would never find out why nothing works.
+fn text(line: &[u8]) -> Result<Cow<'_, str>, SyntaxError> {
+    match line.get(..5) {
+        Some(verb) if verb.eq_ignore_ascii_case(b"EHLO ") || verb.eq_ignore_ascii_case(b"HELO ") => {
+            Ok(String::from_utf8_lossy(line))
+        }
+        _ => std::str::from_utf8(line).map(Cow::Borrowed).map_err(|_| SyntaxError::Octets),
     }
+}
+
+/// Takes any name: RFC 5321 §4.1.4 forbids refusing a client for one that does not resolve, and
+/// machines are called `my_pc`, `Ana's PC` and `pc-jörg`.
+fn helo(argument: &str, esmtp: bool) -> Result<Command, SyntaxError> {
+    if argument.is_empty() {
+        return Err(SyntaxError::Argument("EHLO and HELO need a name"));
+    }
+    let printable = |c: char| if c.is_ascii_graphic() { c } else { '?' };
+    let name = argument.chars().take(MAX_HELO_OCTETS).map(printable).collect();
+    Ok(Command::Hello(Helo { name, esmtp }))
 }
 
 fn mail(argument: &str) -> Result<Command, SyntaxError> {
@@ -160,6 +171,8 @@ mod tests {
             ("EHLO client.example", hello("client.example", true)),
             ("ehlo [IPv6:::1]  ", hello("[IPv6:::1]", true)),
             ("HELO my_pc", hello("my_pc", false)),
+            ("EHLO Ana's PC", hello("Ana's?PC", true)),
+            ("EHLO pc-jörg", hello("pc-j?rg", true)),
             ("rset \t", Ok(Command::Rset)),
             ("NOOP any words at all", Ok(Command::Noop)),
             ("GET / HTTP/1.1", Ok(Command::Http)),
@@ -175,12 +188,11 @@ mod tests {
         ] {
             assert_eq!(Command::parse(line.as_bytes()), expected, "{line:?}");
         }
-        for line in
-            ["EHLO", "EHLO a b", "EHLO pc-jörg", "DATA now", "MAIL", "MAIL TO:<>", "MAIL FR", "AUTH", "VRFY"]
-        {
+        for line in ["EHLO", "HELO ", "DATA now", "MAIL", "MAIL TO:<>", "MAIL FR", "AUTH", "VRFY"] {
             assert!(argument_error(line), "{line:?}");
         }
         assert_eq!(Command::parse(b"NOOP \xff"), Err(SyntaxError::Octets));
+        assert_eq!(Command::parse(b"helo pc-j\xf6rg"), hello("pc-j?rg", false));
     }
 
     #[test]

@@ -16,8 +16,10 @@ use crate::listener_config::{ListenerConfig, TlsMode};
 use crate::session::{Event, Output, Session};
 use crate::wire::Wire;
 
-/// How much is read at once, and reserved of the budget of octets at once.
+/// How much content is read at once, and reserved of the budget of octets at once.
 const READ_OCTETS: usize = 16_384;
+/// How much is read at once otherwise: most connections are idle, and there may be many.
+const COMMAND_READ_OCTETS: usize = 2_048;
 /// Replies are held back to go out together, up to this (RFC 2920 §3.2).
 const MAX_WAITING_REPLY_OCTETS: usize = 16_384;
 /// How long, and how much, we listen after our last word.
@@ -32,7 +34,7 @@ pub(crate) struct Connection<S: Service> {
     wire: Wire,
     session: Session,
     handler: Option<S::Handler>,
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
     /// Replies not yet written.
     replies: Vec<u8>,
     /// Our part of the budget of octets while content is under way.
@@ -68,7 +70,7 @@ impl<S: Service> Connection<S> {
             peer,
             wire: Wire::Clear(stream),
             handler: None,
-            buffer: vec![0; READ_OCTETS].into_boxed_slice(),
+            buffer: Vec::new(),
             replies: Vec::new(),
             room: None,
             shutdown,
@@ -95,6 +97,11 @@ impl<S: Service> Connection<S> {
 
     async fn converse(&mut self) -> io::Result<End> {
         if let TlsMode::Implicit(_) = self.config.tls {
+            if !self.begins_with_tls().await? {
+                self.say(&begins_with_tls()).await?;
+                self.write_replies().await?;
+                return Ok(End::ByUs);
+            }
             self.handshake().await?;
         }
         loop {
@@ -173,6 +180,12 @@ impl<S: Service> Connection<S> {
         Ok(())
     }
 
+    /// A client that speaks first and not TLS, or waits for us to greet it, is at the wrong port.
+    async fn begins_with_tls(&mut self) -> io::Result<bool> {
+        let patience = self.config.deadlines.handshake;
+        timeout(patience, self.wire.begins_with_tls()).await.unwrap_or(Ok(false))
+    }
+
     async fn handshake(&mut self) -> io::Result<()> {
         let config = match &self.config.tls {
             TlsMode::Implicit(config) | TlsMode::StartTls(config) => Arc::clone(config),
@@ -218,6 +231,7 @@ impl<S: Service> Connection<S> {
                 return Ok(true);
             }
             let until = self.read_until();
+            self.fit_buffer();
             tokio::select! {
                 biased;
                 () = shut_down(&mut self.shutdown), if self.grace_ends.is_none() => {}
@@ -240,6 +254,13 @@ impl<S: Service> Connection<S> {
         }
     }
 
+    fn fit_buffer(&mut self) {
+        let octets = if self.session.is_receiving_content() { READ_OCTETS } else { COMMAND_READ_OCTETS };
+        if self.buffer.len() != octets {
+            self.buffer = vec![0; octets];
+        }
+    }
+
     fn read_until(&self) -> Instant {
         let mut until = self.deadline;
         if self.session.is_receiving_content() {
@@ -249,8 +270,10 @@ impl<S: Service> Connection<S> {
     }
 
     async fn say(&mut self, reply: &Reply) -> io::Result<()> {
-        if reply.severity().is_some() {
-            event::refused(&self.config.name, self.peer, reply);
+        match reply.severity() {
+            Some(_) if reply.code().get() == 421 => event::hung_up(&self.config.name, self.peer, reply),
+            Some(_) => event::refused(&self.config.name, self.peer, reply),
+            None => {}
         }
         self.replies.extend_from_slice(&reply.to_bytes());
         if self.replies.len() > MAX_WAITING_REPLY_OCTETS { self.write_replies().await } else { Ok(()) }
@@ -265,13 +288,14 @@ impl<S: Service> Connection<S> {
             self.wire.flush().await
         };
         timeout(self.config.deadlines.write, write).await??;
-        self.replies.clear();
+        self.replies = Vec::new();
         Ok(())
     }
 
     /// To close with octets unread would make the kernel throw our last word away, so we
     /// listen on for a moment.
     async fn linger(&mut self) {
+        self.fit_buffer();
         let deaf = async {
             self.wire.shutdown().await?;
             let mut heard = 0;
@@ -286,6 +310,10 @@ impl<S: Service> Connection<S> {
         // Whether the client goes, or breaks off, or stays: the connection is over.
         let _ = timeout(LINGER, deaf).await;
     }
+}
+
+fn begins_with_tls() -> Reply {
+    Reply::of(421, "4.7.0", "This port begins with TLS; for STARTTLS use 587")
 }
 
 fn shutting_down() -> Reply {

@@ -1,11 +1,13 @@
+use std::fmt;
+
 use envelope::Reply;
+use memchr::memchr3;
 
 /// Receives what follows DATA, up to the final dot (RFC 5321 §4.1.1.4, §4.5.2).
 ///
 /// A line ends at CRLF and nowhere else; the first line is at line start. Content that we
 /// will not take is read on to its real end all the same: stopping early would let the
 /// rest of it be read as commands (SMTP smuggling).
-#[derive(Debug)]
 pub(crate) struct ContentReceiver {
     content: Vec<u8>,
     max_octets: u64,
@@ -47,11 +49,10 @@ impl ContentReceiver {
         let mut rest = octets;
         while let Some((&octet, after)) = rest.split_first() {
             if self.position == Position::Text {
-                let run =
-                    rest.iter().position(|octet| matches!(octet, b'\r' | b'\n' | 0)).unwrap_or(rest.len());
-                if run > 0 {
-                    self.keep(&rest[..run]);
-                    rest = &rest[run..];
+                let plain = plain_octets(rest);
+                if plain > 0 {
+                    self.keep(&rest[..plain]);
+                    rest = &rest[plain..];
                     continue;
                 }
             }
@@ -109,6 +110,12 @@ impl ContentReceiver {
         (!self.is_refused()).then_some(self.content.len())
     }
 
+    /// How much memory it holds, in octets.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.content.capacity()
+    }
+
     /// Lets go of what it holds; the answer will be 452.
     pub(crate) fn give_up(&mut self) {
         self.given_up = true;
@@ -130,6 +137,25 @@ impl ContentReceiver {
         }
         Ok(self.content)
     }
+}
+
+impl fmt::Debug for ContentReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContentReceiver").field("octets", &self.octets).finish_non_exhaustive()
+    }
+}
+
+/// How many octets, begun within a line, are kept as they stand and end within a line again.
+/// Nearly all of a message is, and it goes by a page at a time, not octet by octet.
+fn plain_octets(octets: &[u8]) -> usize {
+    let mut plain = 0;
+    while let Some(at) = memchr3(b'\r', b'\n', 0, &octets[plain..]) {
+        match octets[plain + at..] {
+            [b'\r', b'\n', next, ..] if !matches!(next, b'.' | b'\r' | b'\n' | 0) => plain += at + 3,
+            _ => return plain + at,
+        }
+    }
+    octets.len()
 }
 
 /// RFC 1870 §6.1 and §6.3, in words for the person who wrote the message.

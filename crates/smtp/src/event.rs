@@ -44,6 +44,11 @@ pub(crate) fn refused(listener: &str, peer: SocketAddr, reply: &Reply) {
     debug!(listener, %peer, code = reply.code().get(), text = ?reply.text(), "refused");
 }
 
+/// We end the connection, and this is what we say; the words may be an upstream's.
+pub(crate) fn hung_up(listener: &str, peer: SocketAddr, reply: &Reply) {
+    info!(listener, %peer, text = ?reply.text(), "hung up");
+}
+
 pub(crate) fn login_refused(listener: &str, peer: SocketAddr, reply: &Reply) {
     info!(listener, %peer, code = reply.code().get(), text = ?reply.text(), "login refused");
 }

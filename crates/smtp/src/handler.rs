@@ -59,7 +59,7 @@ pub trait Handler: Send + 'static {
 /// What the client said of itself, for the Received field (RFC 5321 §4.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Greeting {
-    /// The argument of EHLO or HELO: printable ASCII, not checked further.
+    /// The argument of EHLO or HELO: printable ASCII, `?` for what was not.
     pub helo: String,
     /// It said EHLO.
     pub esmtp: bool,

@@ -20,9 +20,10 @@ mod session;
 mod session_config;
 mod syntax_error;
 mod wire;
+
 pub use handler::{Client, Greeting, Handler, Service};
 pub use limits::Limits;
 pub use listener::serve;
-pub use listener_config::{Deadlines, ListenerConfig, TlsMode};
+pub use listener_config::{AllowFrom, Deadlines, ListenerConfig, TlsMode};
 pub use session::{Event, Output, Session};
 pub use session_config::{AuthPolicy, SessionConfig, TlsOffer};

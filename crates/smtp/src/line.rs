@@ -1,6 +1,8 @@
+use std::fmt;
+
 /// Cuts the octets of a client into lines that end at CRLF and nowhere else
 /// (RFC 5321 §2.3.8), holding no more than one line of bounded length.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct LineBuffer {
     octets: Vec<u8>,
     /// Where the first octet stands that nobody has taken.
@@ -65,6 +67,19 @@ impl LineBuffer {
         }
     }
 
+    /// Gives back the memory that a content went through.
+    pub(crate) fn shrink(&mut self) {
+        if self.octets.is_empty() {
+            self.octets = Vec::new();
+        }
+    }
+
+    /// How much memory it holds, in octets.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.octets.capacity()
+    }
+
     /// The next line, if it has arrived. `limit` counts its CRLF.
     pub(crate) fn next_line(&mut self, limit: usize) -> Option<Line> {
         if let Some(skip) = self.skipping.take() {
@@ -112,6 +127,13 @@ impl LineBuffer {
         self.consume(taken);
         self.skipping = Some(skip);
         None
+    }
+}
+
+/// Without the octets: they may be a password.
+impl fmt::Debug for LineBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineBuffer").field("waiting", &self.waiting().len()).finish_non_exhaustive()
     }
 }
 

@@ -69,10 +69,10 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
-            command: Duration::from_secs(300),
-            content_read: Duration::from_secs(180),
-            content: Duration::from_secs(1_800),
-            write: Duration::from_secs(60),
+            command: Duration::from_mins(5),
+            content_read: Duration::from_mins(3),
+            content: Duration::from_mins(30),
+            write: Duration::from_mins(1),
             handshake: Duration::from_secs(30),
             room: Duration::from_secs(30),
             grace: Duration::from_secs(30),

@@ -1,15 +1,22 @@
+mod login;
+mod output;
+mod sentences;
+mod state;
+mod transaction;
+
 use std::collections::VecDeque;
-use std::mem;
 
-use envelope::{Credentials, ForwardPath, MailParameters, Mailbox, Reply, ReversePath, Secret};
+use envelope::Reply;
 
-use crate::auth::{Exchange, Step};
-use crate::command::{Command, Helo, Mechanism};
-use crate::content::{ContentReceiver, too_large};
-use crate::handler::Greeting;
+use crate::command::{Command, Helo};
 use crate::line::{Line, LineBuffer};
-use crate::session_config::{AuthPolicy, SessionConfig, TlsOffer};
+use crate::session_config::{SessionConfig, TlsOffer};
 use crate::syntax_error::SyntaxError;
+use crate::wire::TLS_HANDSHAKE_RECORD;
+
+pub use output::{Event, Output};
+use sentences::{HELP, bad_sequence, fitting, say_ehlo_first, unexpected_tls};
+use state::{Question, State};
 
 /// The server's half of one SMTP session (RFC 5321 §3), without any I/O.
 ///
@@ -29,91 +36,6 @@ pub struct Session {
     authenticated: bool,
     failed_logins: u32,
     bad_commands: u32,
-}
-
-/// What the session wants done next, in order.
-#[derive(Debug)]
-pub enum Output {
-    /// Say this to the client.
-    Reply(Reply),
-    /// Do this.
-    Event(Event),
-}
-
-/// What the client brought about. The first four want an [`Session::answer`].
-#[derive(Debug)]
-pub enum Event {
-    /// A login is to be checked; 235 lets the client in.
-    Authenticate(Credentials),
-    /// A transaction begins.
-    Mail {
-        /// Who hears of failures.
-        reverse_path: ReversePath,
-        /// What MAIL said besides.
-        parameters: MailParameters,
-    },
-    /// A recipient.
-    Rcpt {
-        /// Whom the message is for.
-        forward_path: ForwardPath,
-    },
-    /// A whole message.
-    Content {
-        /// Its octets: the client's dots taken off, all lines ended by CRLF.
-        content: Vec<u8>,
-        /// What the client said of itself.
-        greeting: Greeting,
-    },
-    /// The open transaction is over, nothing was taken over.
-    Reset,
-    /// After the replies so far comes a TLS handshake, then [`Session::tls_started`].
-    StartTls,
-    /// After the replies so far close the connection. Nothing comes after this.
-    Close,
-}
-
-/// RFC 5321 §4.1.4. A command finds out here whether its turn has come.
-#[derive(Debug)]
-enum State {
-    Connected,
-    Greeted {
-        client: Helo,
-    },
-    /// Within AUTH: the next line is a response, not a command.
-    Auth {
-        client: Helo,
-        exchange: Exchange,
-    },
-    Mail {
-        client: Helo,
-        smtputf8: bool,
-        /// All recipients so far were refused, and there were some.
-        refused: bool,
-    },
-    /// Only here is there something to send DATA for.
-    Rcpt {
-        client: Helo,
-        smtputf8: bool,
-        recipients: usize,
-    },
-    Data {
-        client: Helo,
-        receiver: ContentReceiver,
-    },
-    /// STARTTLS was answered; the client has nothing to say until TLS is there.
-    StartTls {
-        announced: bool,
-    },
-    Closed,
-}
-
-/// What an event asked, and what is needed to go on with the answer.
-#[derive(Clone, Copy, Debug)]
-enum Question {
-    Authenticate,
-    Mail { smtputf8: bool },
-    Rcpt,
-    Content,
 }
 
 impl Session {
@@ -164,7 +86,7 @@ impl Session {
             Question::Mail { smtputf8 } => {
                 self.reply(reply);
                 if positive {
-                    self.change(|client| State::Mail { client, smtputf8, refused: false });
+                    self.state.change(|client| State::Mail { client, smtputf8, refused: 0 });
                 }
             }
             Question::Rcpt => {
@@ -235,7 +157,7 @@ impl Session {
             State::Data { .. } => self.receive_content(),
             State::Auth { .. } => self.receive_line(self.config.max_auth_line_octets),
             _ if self.lines.next_line_begins_with(TLS_HANDSHAKE_RECORD) => {
-                self.hang_up(Reply::of(421, "4.7.0", "This port does not begin with TLS"));
+                self.hang_up(unexpected_tls(if self.tls { TlsOffer::Active } else { self.config.tls }));
                 true
             }
             _ => self.receive_line(self.max_command_octets()),
@@ -256,29 +178,6 @@ impl Session {
         !announced
     }
 
-    fn receive_content(&mut self) -> bool {
-        let State::Data { receiver, .. } = &mut self.state else { return false };
-        let waiting = self.lines.waiting();
-        let Some(taken) = receiver.push(waiting) else {
-            let taken = waiting.len();
-            self.lines.consume(taken);
-            return false;
-        };
-        self.lines.consume(taken);
-        if let State::Data { client, receiver } = mem::replace(&mut self.state, State::Closed) {
-            let greeting = self.greeting(&client);
-            self.state = State::Greeted { client };
-            match receiver.finish() {
-                Ok(content) => self.ask(Question::Content, Event::Content { content, greeting }),
-                Err(refusal) => {
-                    self.event(Event::Reset);
-                    self.reply(refusal);
-                }
-            }
-        }
-        true
-    }
-
     fn max_command_octets(&self) -> usize {
         let is_auth = self.lines.waiting().get(..5).is_some_and(|head| head.eq_ignore_ascii_case(b"AUTH "));
         if is_auth { self.config.max_auth_line_octets } else { self.config.max_line_octets }
@@ -290,7 +189,7 @@ impl Session {
             Line::Complete(line) if matches!(self.state, State::Auth { .. }) => self.auth_response(&line),
             Line::Complete(line) => match Command::parse(&line) {
                 Ok(command) => self.command(command),
-                Err(error) => self.refuse(error.reply()),
+                Err(error) => self.refuse_line(&error),
             },
             Line::BareLineFeed => self.refuse_line(&SyntaxError::BareLineEnd),
             Line::TooLong => self.refuse_line(&SyntaxError::LineTooLong(max_octets)),
@@ -300,10 +199,14 @@ impl Session {
         true
     }
 
-    /// Also the end of an AUTH exchange, if the line was a response: the next one is a command.
     fn refuse_line(&mut self, error: &SyntaxError) {
-        if let State::Auth { .. } = self.state {
-            self.change(|client| State::Greeted { client });
+        match self.state {
+            // The exchange is over with it: the next line is a command.
+            State::Auth { .. } => self.state.change(|client| State::Greeted { client }),
+            // No mail client begins so. A web page can make a browser do it, with a long address
+            // in a request to this machine, and have a whole mail follow in the request's body.
+            State::Connected if !error.may_be_a_mail_client() => return self.hang_up(error.reply()),
+            _ => {}
         }
         self.refuse(error.reply());
     }
@@ -334,7 +237,7 @@ impl Session {
             let size = format!("\nPIPELINING\nSIZE {}", self.config.max_message_octets);
             text.push_str(&size);
             text.push_str("\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES");
-            if self.config.tls == TlsOffer::StartTls && !self.tls {
+            if self.config.tls == TlsOffer::StartTls && !self.tls && !self.authenticated {
                 text.push_str("\nSTARTTLS");
             }
             if self.auth_offered() {
@@ -343,135 +246,6 @@ impl Session {
         }
         self.state = State::Greeted { client };
         self.reply(Reply::of(250, "", text));
-    }
-
-    fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) {
-        match self.state {
-            State::Greeted { .. } => {}
-            State::Connected => return self.refuse(say_ehlo_first()),
-            _ => return self.refuse(bad_sequence("A transaction is open already, end it with RSET or DATA")),
-        }
-        if self.config.auth == AuthPolicy::Required && !self.authenticated {
-            return self.refuse(if self.config.tls == TlsOffer::StartTls && !self.tls {
-                starttls_first()
-            } else {
-                Reply::of(530, "5.7.0", "Log in first: this server sends mail for its own users only")
-            });
-        }
-        if let Some(octets) = parameters.size.filter(|&octets| octets > self.config.max_message_octets) {
-            return self.reply(too_large(octets, self.config.max_message_octets));
-        }
-        let smtputf8 = parameters.smtputf8;
-        if !smtputf8 && !reverse_path.mailbox().is_none_or(Mailbox::is_ascii) {
-            return self.refuse(needs_smtputf8("sender"));
-        }
-        self.ask(Question::Mail { smtputf8 }, Event::Mail { reverse_path, parameters });
-    }
-
-    fn rcpt(&mut self, forward_path: ForwardPath) {
-        let (smtputf8, recipients) = match self.state {
-            State::Mail { smtputf8, .. } => (smtputf8, 0),
-            State::Rcpt { smtputf8, recipients, .. } => (smtputf8, recipients),
-            State::Connected => return self.refuse(say_ehlo_first()),
-            _ => return self.refuse(bad_sequence("MAIL comes before RCPT")),
-        };
-        if recipients >= self.config.max_recipients {
-            // RFC 5321 §4.5.3.1.10: transient, for the rest can go in another transaction.
-            let text = format!("Too many recipients, the limit is {}", self.config.max_recipients);
-            return self.reply(Reply::of(452, "4.5.3", text));
-        }
-        if !smtputf8 && !forward_path.mailbox().is_none_or(Mailbox::is_ascii) {
-            return self.refuse(needs_smtputf8("recipient"));
-        }
-        self.ask(Question::Rcpt, Event::Rcpt { forward_path });
-    }
-
-    fn recipient_answered(&mut self, positive: bool) {
-        match &mut self.state {
-            State::Mail { refused, .. } if !positive => *refused = true,
-            State::Mail { smtputf8, .. } => {
-                let smtputf8 = *smtputf8;
-                self.change(|client| State::Rcpt { client, smtputf8, recipients: 1 });
-            }
-            State::Rcpt { recipients, .. } if positive => *recipients += 1,
-            _ => {}
-        }
-    }
-
-    fn data(&mut self) {
-        match self.state {
-            State::Rcpt { .. } => {
-                let receiver = ContentReceiver::new(self.config.max_message_octets);
-                self.change(|client| State::Data { client, receiver });
-                self.reply(Reply::of(354, "", "Send the message, end it with a dot on a line of its own"));
-            }
-            // RFC 2920 §3.1: a pipelining client cannot know yet that they were all refused.
-            State::Mail { refused: true, .. } => {
-                self.refuse(Reply::of(554, "5.5.1", "No recipient was accepted"));
-            }
-            State::Mail { .. } => self.refuse(bad_sequence("RCPT comes before DATA")),
-            State::Connected => self.refuse(say_ehlo_first()),
-            _ => self.refuse(bad_sequence("MAIL and RCPT come before DATA")),
-        }
-    }
-
-    fn rset(&mut self) {
-        self.end_transaction();
-        self.reply(Reply::of(250, "2.0.0", "Ok"));
-    }
-
-    fn auth(&mut self, mechanism: Mechanism, initial_response: Option<&Secret>) {
-        match &self.state {
-            State::Connected => return self.refuse(say_ehlo_first()),
-            State::Greeted { client } if client.esmtp => {}
-            State::Greeted { .. } => return self.refuse(bad_sequence("AUTH needs EHLO, not HELO")),
-            _ => return self.refuse(bad_sequence("AUTH is not allowed within a transaction")),
-        }
-        if self.authenticated {
-            return self.refuse(bad_sequence("You have logged in already"));
-        }
-        if !self.auth_offered() {
-            return self.refuse(match (self.config.auth, self.config.tls) {
-                (AuthPolicy::None, _) => SyntaxError::NotOffered("AUTH").reply(),
-                (_, TlsOffer::StartTls) => starttls_first(),
-                _ => Reply::of(538, "5.7.11", "A password is not taken without TLS"),
-            });
-        }
-        let step = Exchange::begin(mechanism, initial_response);
-        self.auth_step(step);
-    }
-
-    fn auth_response(&mut self, line: &[u8]) {
-        let State::Auth { client, exchange } = mem::replace(&mut self.state, State::Closed) else { return };
-        self.state = State::Greeted { client };
-        self.auth_step(exchange.respond(line));
-    }
-
-    fn auth_step(&mut self, step: Step) {
-        match step {
-            Step::Challenge(exchange, challenge) => {
-                self.change(|client| State::Auth { client, exchange });
-                self.reply(challenge);
-            }
-            Step::Credentials(credentials) => {
-                self.ask(Question::Authenticate, Event::Authenticate(credentials));
-            }
-            Step::Malformed(reply) => self.refuse(reply),
-            Step::Denied(reply) => self.authentication_answered(reply),
-        }
-    }
-
-    fn authentication_answered(&mut self, reply: Reply) {
-        self.authenticated = reply.is_positive();
-        // A provider that is away (4yz) says nothing about the password.
-        let wrong = reply.code().get() >= 500;
-        self.reply(reply);
-        if wrong {
-            self.failed_logins += 1;
-            if self.failed_logins >= self.config.max_failed_logins {
-                self.hang_up(Reply::of(421, "4.7.0", "Too many failed logins, closing"));
-            }
-        }
     }
 
     fn start_tls(&mut self) {
@@ -487,41 +261,6 @@ impl Session {
             _ => bad_sequence("STARTTLS is not allowed within a transaction"),
         };
         self.refuse(refusal);
-    }
-
-    /// RFC 4954 §4: a password goes over TLS, or it does not leave the machine.
-    fn auth_offered(&self) -> bool {
-        self.config.auth == AuthPolicy::Required && (self.tls || self.config.auth_without_tls)
-    }
-
-    fn greeting(&self, client: &Helo) -> Greeting {
-        Greeting {
-            helo: client.name.clone(),
-            esmtp: client.esmtp,
-            tls: self.tls,
-            authenticated: self.authenticated,
-        }
-    }
-
-    /// RSET or EHLO: back to where MAIL is in turn. Logins and TLS stay.
-    fn end_transaction(&mut self) {
-        if let State::Mail { .. } | State::Rcpt { .. } = self.state {
-            self.change(|client| State::Greeted { client });
-            self.event(Event::Reset);
-        }
-    }
-
-    /// Goes to the state `next` makes, with the client's name. Where there is none yet, or no
-    /// longer, the state stays.
-    fn change(&mut self, next: impl FnOnce(Helo) -> State) {
-        self.state = match mem::replace(&mut self.state, State::Closed) {
-            State::Greeted { client }
-            | State::Auth { client, .. }
-            | State::Mail { client, .. }
-            | State::Rcpt { client, .. }
-            | State::Data { client, .. } => next(client),
-            nameless => nameless,
-        };
     }
 
     fn ask(&mut self, question: Question, event: Event) {
@@ -554,36 +293,73 @@ impl Session {
     }
 }
 
-/// The first octet of a TLS `ClientHello` (RFC 8446 §5.1); no command begins with a control character.
-const TLS_HANDSHAKE_RECORD: u8 = 0x16;
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
-const HELP: &str = "EHLO HELO AUTH STARTTLS MAIL RCPT DATA RSET NOOP VRFY HELP QUIT";
+    use super::*;
+    use crate::AuthPolicy;
 
-fn bad_sequence(text: &str) -> Reply {
-    Reply::of(503, "5.5.1", text)
-}
+    const MAX_MESSAGE_OCTETS: usize = 5_000;
+    const MAX_AUTH_LINE_OCTETS: usize = 600;
+    const PIECE_OCTETS: usize = 1_000;
 
-fn say_ehlo_first() -> Reply {
-    bad_sequence("Say EHLO first")
-}
+    /// What it holds for the client, in octets.
+    fn held(session: &Session) -> usize {
+        let content = match &session.state {
+            State::Data { receiver, .. } => receiver.capacity(),
+            _ => 0,
+        };
+        session.lines.capacity() + content
+    }
 
-fn starttls_first() -> Reply {
-    Reply::of(530, "5.7.0", "Must issue a STARTTLS command first")
-}
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-fn needs_smtputf8(whose: &str) -> Reply {
-    Reply::of(553, "5.6.7", format!("The {whose}'s address is not ASCII: it needs SMTPUTF8"))
-}
+        /// One unfinished line, one piece and one content, each in a `Vec` that doubles as it grows.
+        #[test]
+        fn memory_stays_within_bounds(
+            starts_content in any::<bool>(),
+            pieces in vec((select(&["x", "x\r\n", "\r\n", ".", "..\r\n", "\n", "NOOP\r\n", "AUTH PLAIN ", "DATA\r\n"][..]), 1..PIECE_OCTETS), 1..80),
+        ) {
+            let mut session = Session::new(SessionConfig {
+                auth: AuthPolicy::None,
+                max_message_octets: MAX_MESSAGE_OCTETS as u64,
+                max_line_octets: MAX_AUTH_LINE_OCTETS / 2,
+                max_auth_line_octets: MAX_AUTH_LINE_OCTETS,
+                max_bad_commands: u32::MAX,
+                ..SessionConfig::new("relay.example")
+            });
+            let begin = b"EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n";
+            let pieces = pieces.iter().map(|(what, octets)| what.repeat(octets / what.len()).into_bytes());
+            for piece in starts_content.then(|| begin.to_vec()).into_iter().chain(pieces) {
+                session.receive(&piece);
+                while let Some(output) = session.step() {
+                    prop_assert!(session.outputs.len() <= 3);
+                    if let Output::Event(_) = output {
+                        session.answer(Reply::of(250, "", "ok"));
+                    }
+                }
+                prop_assert!(session.lines.waiting().len() < MAX_AUTH_LINE_OCTETS);
+                let bound = 2 * MAX_MESSAGE_OCTETS + 2 * (MAX_AUTH_LINE_OCTETS + PIECE_OCTETS);
+                prop_assert!(held(&session) <= bound, "{} octets", held(&session));
+            }
+        }
+    }
 
-/// Replaces an answer that would tell the client something else than what we go on with.
-fn fitting(question: Question, reply: Reply) -> Reply {
-    let fits = match question {
-        Question::Authenticate => reply.code().get() == 235 || reply.severity().is_some(),
-        _ => reply.is_positive() || reply.severity().is_some(),
-    };
-    if fits {
-        reply
-    } else {
-        Reply::of(451, "4.3.0", "That could not be done now; your program will try again")
+    #[test]
+    fn debug_shows_no_password_on_its_way() {
+        let mut session = Session::new(SessionConfig { auth_without_tls: true, ..SessionConfig::new("a") });
+        session.receive(b"EHLO a\r\nAUTH LOGIN\r\nYW5h\r\naHVudGVyMg==");
+        while session.step().is_some() {}
+        let text = format!("{session:?}");
+        let as_numbers = format!("{:?}", b"aHVudGVyMg==");
+        assert!(text.contains("LoginPassword"), "{text}");
+        assert!(
+            !text.contains("aHVudGVyMg") && !text.contains(as_numbers.trim_matches(['[', ']'])),
+            "{text}"
+        );
     }
 }

@@ -11,7 +11,7 @@ pub struct SessionConfig {
     pub auth_without_tls: bool,
     /// Largest content, in octets without added dots; offered with SIZE (RFC 1870).
     pub max_message_octets: u64,
-    /// Recipients of one message. RFC 5321 §4.5.3.1.8 asks for 100 at least.
+    /// Recipients of one message, refused ones included. RFC 5321 §4.5.3.1.8 asks for 100 at least.
     pub max_recipients: usize,
     /// Longest command line with its CRLF, in octets. RFC 5321 §4.5.3.1.4 asks for 512 at least.
     pub max_line_octets: usize,

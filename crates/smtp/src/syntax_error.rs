@@ -32,6 +32,11 @@ pub(crate) enum SyntaxError {
 }
 
 impl SyntaxError {
+    /// False for what nothing that speaks SMTP sends as its first line.
+    pub(crate) fn may_be_a_mail_client(&self) -> bool {
+        !matches!(self, Self::Octets | Self::LineTooLong(_))
+    }
+
     /// RFC 5321 §4.2.4 and §4.3.2, with the enhanced codes of RFC 3463 and RFC 4954 §6.
     pub(crate) fn reply(&self) -> Reply {
         let (code, enhanced) = match self {

@@ -9,6 +9,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+/// The first octet of a TLS `ClientHello` (RFC 8446 §5.1). No command begins with it.
+pub(crate) const TLS_HANDSHAKE_RECORD: u8 = 0x16;
+
 /// A connection, in clear or under TLS.
 #[derive(Debug)]
 pub(crate) enum Wire {
@@ -19,6 +22,19 @@ pub(crate) enum Wire {
 }
 
 impl Wire {
+    /// Waits for the client's first octet, and leaves it where it is. Does it begin a TLS
+    /// handshake? The caller sets the deadline.
+    pub(crate) async fn begins_with_tls(&self) -> io::Result<bool> {
+        match self {
+            Self::Clear(stream) => {
+                let mut first = [0];
+                // None at all: the client has closed, which the handshake will find out.
+                Ok(stream.peek(&mut first).await? == 0 || first == [TLS_HANDSHAKE_RECORD])
+            }
+            Self::Tls(_) | Self::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
     /// Does the server's half of the handshake. The caller sets the deadline.
     pub(crate) async fn start_tls(&mut self, config: Arc<rustls::ServerConfig>) -> io::Result<()> {
         match mem::replace(self, Self::Gone) {

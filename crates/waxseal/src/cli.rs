@@ -9,15 +9,15 @@ use clap::{Args, Parser, Subcommand};
     version,
     about = "An SMTP relay that adds a read pixel and tracked links to the mail you choose,\nand shows you what was opened and clicked."
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
 }
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Shows the whole way of a mail on this computer; nothing to set up
     Demo(DemoArgs),
     /// Runs the relay and the tracking endpoint in the foreground
@@ -37,97 +37,97 @@ pub enum Command {
 
 /// `waxseal demo`.
 #[derive(Debug, Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// Do not open a browser
     #[arg(long)]
-    pub no_open: bool,
+    pub(crate) no_open: bool,
     /// Keep the store and the keys in this folder
     #[arg(long, value_name = "DIR")]
-    pub keep: Option<PathBuf>,
+    pub(crate) keep: Option<PathBuf>,
     /// Send, open and click by itself, print what happened, and end
     #[arg(long)]
-    pub script: bool,
+    pub(crate) script: bool,
 }
 
 /// Where the configuration is.
 #[derive(Debug, Args)]
-pub struct ConfigArg {
+pub(crate) struct ConfigArg {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", env = "WAXSEAL_CONFIG", default_value = "/etc/waxseal/waxseal.toml")]
-    pub config: PathBuf,
+    pub(crate) config: PathBuf,
 }
 
 /// `waxseal check`.
 #[derive(Debug, Args)]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     #[command(flatten)]
-    #[allow(missing_docs, reason = "documented on the type")]
-    pub config: ConfigArg,
+    pub(crate) config: ConfigArg,
     /// Print the mistakes as JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Print nothing when all is well
     #[arg(short, long)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// `waxseal preview`.
 #[derive(Debug, Args)]
-pub struct PreviewArgs {
+pub(crate) struct PreviewArgs {
     /// The message, as a mail program saves it; `-` reads standard input
     #[arg(value_name = "MAIL.EML")]
-    pub message: PathBuf,
+    pub(crate) message: PathBuf,
     /// Print the difference and the reasons instead of the rewritten message
     #[arg(long)]
-    pub diff: bool,
+    pub(crate) diff: bool,
     /// What to track when the message's own header field does not say: opens, links, none
     #[arg(long, value_name = "CHOICE", default_value = "opens, links")]
-    pub track: String,
+    pub(crate) track: String,
     /// Where tracked links point
     #[arg(long, value_name = "URL", default_value = "https://t.example.com")]
-    pub base_url: String,
+    pub(crate) base_url: String,
+    /// Wrap bare links of the text part too
+    #[arg(long)]
+    pub(crate) plain_text: bool,
     /// Print the decisions as JSON
     #[arg(long, conflicts_with = "diff")]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// `waxseal messages`.
 #[derive(Debug, Args)]
-pub struct MessagesArgs {
+pub(crate) struct MessagesArgs {
     #[command(flatten)]
-    #[allow(missing_docs, reason = "documented on the type")]
-    pub config: ConfigArg,
+    pub(crate) config: ConfigArg,
     /// Only this sender's
     #[arg(long, value_name = "ADDRESS")]
-    pub sender: Option<String>,
+    pub(crate) sender: Option<String>,
     /// How many at most
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub limit: u32,
+    pub(crate) limit: u32,
     /// One JSON object a line
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// `waxseal events`.
 #[derive(Debug, Args)]
-pub struct EventsArgs {
+pub(crate) struct EventsArgs {
     #[command(flatten)]
-    #[allow(missing_docs, reason = "documented on the type")]
-    pub config: ConfigArg,
+    pub(crate) config: ConfigArg,
     /// Go on printing what comes
     #[arg(short, long)]
-    pub follow: bool,
+    pub(crate) follow: bool,
     /// How many at most, before following
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub limit: u32,
+    pub(crate) limit: u32,
     /// One JSON object a line
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// `waxseal sender`.
 #[derive(Debug, Subcommand)]
-pub enum SenderCommand {
+pub(crate) enum SenderCommand {
     /// Adds a sender; the password comes from the prompt or standard input
     Add(SenderAddArgs),
     /// Lists the senders of the store and of the configuration file
@@ -140,34 +140,31 @@ pub enum SenderCommand {
 
 /// `waxseal sender add`.
 #[derive(Debug, Args)]
-pub struct SenderAddArgs {
+pub(crate) struct SenderAddArgs {
     #[command(flatten)]
-    #[allow(missing_docs, reason = "documented on the type")]
-    pub config: ConfigArg,
+    pub(crate) config: ConfigArg,
     /// The sender's address, which is also the login
-    pub address: String,
+    pub(crate) address: String,
     /// Another address of the sender's own
     #[arg(long = "alias", value_name = "ADDRESS")]
-    pub aliases: Vec<String>,
+    pub(crate) aliases: Vec<String>,
 }
 
 /// `waxseal sender passwd`.
 #[derive(Debug, Args)]
-pub struct SenderArgs {
+pub(crate) struct SenderArgs {
     #[command(flatten)]
-    #[allow(missing_docs, reason = "documented on the type")]
-    pub config: ConfigArg,
+    pub(crate) config: ConfigArg,
     /// The sender's address
-    pub address: String,
+    pub(crate) address: String,
 }
 
 /// `waxseal sender list`.
 #[derive(Debug, Args)]
-pub struct SenderListArgs {
+pub(crate) struct SenderListArgs {
     #[command(flatten)]
-    #[allow(missing_docs, reason = "documented on the type")]
-    pub config: ConfigArg,
+    pub(crate) config: ConfigArg,
     /// One JSON object a line
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }

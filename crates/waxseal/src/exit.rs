@@ -20,22 +20,39 @@ pub const CONFIG: u8 = 78;
 pub struct Failure {
     /// The status.
     pub status: u8,
-    /// What to print.
-    pub error: anyhow::Error,
+    /// What to print; nothing when it has been printed already.
+    pub error: Option<anyhow::Error>,
 }
+
+/// What a command returns: its exit status or a failure.
+pub type Outcome = Result<u8, Failure>;
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { status: FAILED, error: error.into() }
+        Self::new(FAILED, error)
     }
 }
 
 impl Failure {
     /// An error with a status of its own.
     pub fn new(status: u8, error: impl Into<anyhow::Error>) -> Self {
-        Self { status, error: error.into() }
+        Self { status, error: Some(error.into()) }
+    }
+
+    /// A failure the person has been told of.
+    pub fn told(status: u8) -> Self {
+        Self { status, error: None }
+    }
+
+    /// Says what went wrong and what caused it, on standard error. Last on the screen.
+    pub fn report(&self) {
+        let Some(error) = &self.error else { return };
+        // Somebody who closed our output ("| head") wants no complaint about it.
+        let broken_pipe = error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
+        if !broken_pipe {
+            eprintln!("error: {error:#}");
+        }
     }
 }
-
-/// What a command returns: its exit status or a failure.
-pub type Outcome = Result<u8, Failure>;

@@ -11,7 +11,7 @@ use seal::Keys;
 /// # Errors
 /// When the file cannot be read or made, is not a key file, or others may read it. Never makes a new
 /// one in place of one that is there: old links would die with it.
-pub fn read_or_make(path: &Path) -> anyhow::Result<Keys> {
+pub(crate) fn read_or_make(path: &Path) -> anyhow::Result<Keys> {
     match fs::read_to_string(path) {
         Ok(text) => {
             let mode = fs::metadata(path)?.permissions().mode();

@@ -1,1 +1,73 @@
 //! Command line, configuration, wiring, signals.
+//!
+//! [`main`] reads the command line and calls one function a command. `run` reads downward: read the
+//! configuration, build the house, open the doors, serve, drain.
+
+mod cli;
+pub mod exit;
+pub mod config;
+
+mod run;
+mod doors;
+mod wiring;
+mod house;
+mod key_file;
+mod certificates;
+mod logging;
+mod signals;
+
+mod check;
+mod demo;
+mod events;
+mod messages;
+mod preview;
+mod sender;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Command};
+use exit::{Failure, Outcome};
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    // Before anything may speak TLS: decision 0005.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            failure.report();
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    let Some(command) = cli.command else {
+        let _ = Cli::command().print_help();
+        return Ok(exit::OK);
+    };
+    match command {
+        Command::Demo(args) => in_runtime(demo::demo(&args)),
+        Command::Run(args) => in_runtime(run::run(&args)),
+        Command::Check(args) => check::check(&args),
+        Command::Preview(args) => preview::preview(&args),
+        Command::Messages(args) => in_runtime(messages::messages(&args)),
+        Command::Events(args) => in_runtime(events::events(&args)),
+        Command::Sender(command) => in_runtime(sender::sender(command)),
+    }
+}
+
+fn in_runtime(command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(exit::FAILED, anyhow::Error::new(error).context("no runtime could be started")))?;
+    let outcome = runtime.block_on(command);
+    // A thread that hangs in a system call must not keep the program from ending.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    outcome
+}

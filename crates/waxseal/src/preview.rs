@@ -3,33 +3,33 @@ use std::io::{Read, Write as _};
 use std::sync::Arc;
 
 use anyhow::Context;
-use envelope::{Clock, Reason, RelayId, SystemClock};
-use relay::{Rewritten, TrackField, Tracking};
+use envelope::{Choice, Clock, Reason, RelayId, SystemClock};
+use relay::{Asked, OnDkim, Rewriting, Rewritten, Tracking, Wish, without_control_fields};
 use seal::{Keys, Recipient};
 use similar::TextDiff;
 
 use crate::cli::PreviewArgs;
 use crate::exit::{self, Failure, Outcome};
+use crate::output::printable;
+
+const TRACK_FIELD: &str = "X-Waxseal-Track";
 
 /// Prints the rewritten message, or the difference with each decision's reason.
 ///
 /// Nothing leaves and nothing is stored. The keys are made up, so the links of a preview lead nowhere.
-pub fn preview(args: &PreviewArgs) -> Outcome {
+pub(crate) fn preview(args: &PreviewArgs) -> Outcome {
     let raw = with_crlf(&read(args)?);
-    let fallback = TrackField::read(std::slice::from_ref(&args.track));
-    let TrackField::Asks { choice: fallback, .. } = fallback else {
-        return Err(Failure::new(
-            exit::USAGE,
-            anyhow::anyhow!("--track is opens, links, \"opens, links\" or none; not {:?}", args.track),
-        ));
+    let Some(fallback) = Wish::read(&args.track) else {
+        let error = anyhow::anyhow!("--track is opens, links, \"opens, links\" or none; not {:?}", args.track);
+        return Err(Failure::new(exit::USAGE, error));
     };
-    let field = TrackField::read(&mime::field_bodies(&raw, "X-Waxseal-Track"));
-    let (choice, unknown) = match field {
-        TrackField::Asks { choice, .. } => (choice, false),
-        TrackField::Absent => (fallback, false),
-        TrackField::Unknown => (fallback, true),
+    let fallback = fallback.over(Choice::NONE);
+    let asked = Asked::of(&raw, TRACK_FIELD);
+    let choice = match asked {
+        Asked::For { wish, .. } => wish.over(fallback),
+        Asked::Nothing | Asked::Unclear => fallback,
     };
-    let before = mime::remove_fields(&raw, &["X-Waxseal-Track", "X-Waxseal-Link", "X-Waxseal-Tag"]).into_owned();
+    let before = Arc::new(without_control_fields(&raw, TRACK_FIELD).into_owned());
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|e| anyhow::anyhow!("the system gives no random octets: {e}"))?;
     let tracking = Tracking {
@@ -38,13 +38,14 @@ pub fn preview(args: &PreviewArgs) -> Outcome {
         choice,
         keys: Arc::new(Keys::generate(secret)),
         base_url: args.base_url.trim_end_matches('/').to_owned(),
+        rewriting: Rewriting { plain_text: args.plain_text, ..Rewriting::default() },
+        on_dkim: OnDkim::Keep,
     };
-    let mut rewritten = if choice.is_none() {
-        Rewritten::untouched(before.clone(), Some(Reason::OptedOut))
-    } else {
-        relay::rewrite(&before, &tracking)
-    };
-    if unknown {
+    let mut rewritten = relay::rewrite(&before, &tracking);
+    if choice.is_none() {
+        rewritten.reasons.insert(0, Reason::OptedOut);
+    }
+    if asked == Asked::Unclear {
         rewritten.reasons.push(Reason::UnknownChoice);
     }
 
@@ -95,6 +96,9 @@ fn decisions(rewritten: &Rewritten) -> String {
         if rewritten.pixel { "yes" } else { "no" },
         rewritten.links.len() - tracked
     );
+    if rewritten.history {
+        text.push_str("  our own earlier pixel and links were taken out of the quoted text\n");
+    }
     for reason in &rewritten.reasons {
         let _ = writeln!(text, "  {}: {}", reason.code(), reason.sentence());
     }
@@ -103,13 +107,13 @@ fn decisions(rewritten: &Rewritten) -> String {
     }
     for link in &rewritten.links {
         let _ = match link.kept {
-            None => writeln!(text, "  link {}: tracked: {}", link.index, link.href),
+            None => writeln!(text, "  link {}: tracked: {}", link.index, printable(&link.href)),
             Some(reason) => writeln!(
                 text,
                 "  link {}: {}: {} {}",
                 link.index,
                 reason.code(),
-                link.href.escape_debug(),
+                printable(&link.href),
                 reason.sentence()
             ),
         };
@@ -153,6 +157,7 @@ fn as_json(rewritten: &Rewritten) -> serde_json::Value {
     serde_json::json!({
         "pixel": rewritten.pixel,
         "links_tracked": rewritten.links_tracked(),
+        "history": rewritten.history,
         "reasons": rewritten.reasons.iter().map(|r| r.code()).collect::<Vec<_>>(),
         "parts": rewritten.parts,
         "links": rewritten.links,

@@ -1,0 +1,62 @@
+//! `just bench`: the real binary under load, beside a yardstick in the same run.
+//!
+//! Machines are noisy, so every figure stands beside one that was measured moments before or after on
+//! the same machine, and the ratio is what one may quote. Method and figures: `docs/benchmarks.md`.
+
+mod latencies;
+mod load;
+mod message;
+mod pixel;
+mod relay;
+mod sink;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Measures of Waxseal.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// The binary to measure
+    #[arg(long, global = true, default_value = "target/release/waxseal")]
+    binary: PathBuf,
+    /// Messages a round; more is slower and steadier
+    #[arg(long, global = true, default_value_t = 2_000)]
+    messages: usize,
+    /// Rounds, of which the medians are printed
+    #[arg(long, global = true, default_value_t = 3)]
+    rounds: usize,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum What {
+    /// Messages through the relay, and straight to the same sink
+    Relay,
+    /// Pixels with their event committed, and without recording
+    Pixel,
+    /// A tracking endpoint for `pixel`, in a process of its own
+    #[command(hide = true)]
+    ServePixel {
+        /// Record each event in a store
+        #[arg(long)]
+        record: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.what {
+            Some(What::Relay) => relay::measure(&cli.binary, cli.messages, cli.rounds).await,
+            Some(What::Pixel) => pixel::measure(cli.rounds).await,
+            Some(What::ServePixel { record }) => pixel::serve(record).await,
+            None => {
+                relay::measure(&cli.binary, cli.messages, cli.rounds).await?;
+                pixel::measure(cli.rounds).await
+            }
+        }
+    })
+}

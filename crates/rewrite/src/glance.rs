@@ -1,0 +1,188 @@
+use memchr::{memchr_iter, memmem};
+
+use crate::markup;
+
+/// What one look at the octets says before they are parsed.
+///
+/// It takes what stands in comments, scripts and attributes for markup too, so it only says what may be there: which
+/// handlers the parser needs, and where to ask it. Whatever is told by it is checked by the parser.
+#[derive(Debug, Default)]
+pub(crate) struct Glance {
+    /// The last `</body`.
+    pub(crate) body_end: Option<usize>,
+    /// The last `</html`.
+    pub(crate) html_end: Option<usize>,
+    /// There may be an `area`.
+    pub(crate) area: bool,
+    /// There may be a `base`.
+    pub(crate) base: bool,
+    /// There may be a comment that only Outlook looks into, with an `href` inside.
+    pub(crate) linked_comments: bool,
+    /// There may be an element that does not show an image inside it, or drops it.
+    pub(crate) hiding: bool,
+    /// There may be a `frameset`, which has no body to put an image in.
+    pub(crate) frameset: bool,
+    /// There may be something that goes before or into the head: the part is no mere fragment of a body.
+    pub(crate) head: bool,
+    /// A formatting element may be left open: a browser opens it again around whatever comes later.
+    pub(crate) unclosed_formatting: bool,
+}
+
+/// Elements that a browser opens again after they were cut off (WHATWG HTML §13.2.4.3).
+const FORMATTING: &[&[u8]] =
+    &[b"a", b"b", b"big", b"code", b"em", b"font", b"i", b"nobr", b"s", b"small", b"strike", b"strong", b"tt", b"u"];
+
+/// Elements inside which an image is not shown, or not even parsed as one.
+pub(crate) const HIDING: &[&str] =
+    &["select", "template", "object", "video", "audio", "canvas", "dialog", "details", "math", "svg"];
+
+const HEAD: &[&[u8]] = &[b"html", b"head", b"meta", b"title", b"link", b"base", b"style", b"script", b"noscript", b"template"];
+
+impl Glance {
+    pub(crate) fn at(html: &[u8]) -> Self {
+        let mut glance = Self::default();
+        let mut open = [0_i32; FORMATTING.len()];
+        let mut comments_until = 0;
+        for at in memchr_iter(b'<', html) {
+            let after = &html[at + 1..];
+            match after {
+                [b'!', ..] => glance.declaration(html, at, &mut comments_until),
+                [b'/', name @ ..] => glance.end_tag(at, name, &mut open),
+                [letter, ..] if letter.is_ascii_alphabetic() => glance.start_tag(after, &mut open),
+                _ => {}
+            }
+        }
+        glance.unclosed_formatting = open.iter().any(|count| *count > 0);
+        glance
+    }
+
+    fn start_tag(&mut self, tag: &[u8], open: &mut [i32]) {
+        let mut lower = [0; 16];
+        let name = name(tag, &mut lower);
+        match name {
+            b"area" => self.area = true,
+            b"base" => {
+                self.base = true;
+                self.head = true;
+            }
+            b"body" => self.head = true,
+            b"frameset" => self.frameset = true,
+            _ => {
+                if let Some(formatting) = position(FORMATTING, name) {
+                    open[formatting] += 1;
+                }
+                self.head |= HEAD.contains(&name);
+                self.hiding |= HIDING.iter().any(|hiding| hiding.as_bytes() == name);
+            }
+        }
+    }
+
+    fn end_tag(&mut self, at: usize, tag: &[u8], open: &mut [i32]) {
+        let mut lower = [0; 16];
+        match name(tag, &mut lower) {
+            b"body" => self.body_end = Some(at),
+            b"html" => self.html_end = Some(at),
+            name => {
+                if let Some(formatting) = position(FORMATTING, name) {
+                    open[formatting] -= 1;
+                }
+            }
+        }
+    }
+
+    fn declaration(&mut self, html: &[u8], at: usize, comments_until: &mut usize) {
+        let rest = &html[at..];
+        if rest.get(2).is_some_and(u8::is_ascii_alphabetic) {
+            self.head = true;
+        }
+        // Looked into once each, however many seem to begin inside one another.
+        if at < *comments_until || self.linked_comments || !is_conditional(rest) {
+            return;
+        }
+        let length = markup::comment_length(rest);
+        *comments_until = length.map_or(usize::MAX, |length| at + length);
+        if let Some(length) = length {
+            let mut hits = memchr::memchr2_iter(b'h', b'H', &rest[..length]);
+            self.linked_comments = hits.any(|at| starts_with(&rest[at..], "href"));
+        }
+    }
+}
+
+/// `<!--[if mso]>` and its like: Outlook, and old Internet Explorers, read the inside as markup.
+pub(crate) fn is_conditional(comment: &[u8]) -> bool {
+    starts_with(comment, "<!--[if")
+}
+
+/// Might one of these texts stand in the part, maybe with its slashes as entities?
+pub(crate) fn may_hold(html: &[u8], marks: &[&str]) -> bool {
+    let is_slash = |at: usize| ["&#47", "&#x2f"].iter().any(|slash| starts_with(&html[at..], slash));
+    marks.iter().any(|mark| memmem::find(html, mark.as_bytes()).is_some())
+        || memmem::find_iter(html, b"&#").any(is_slash)
+}
+
+fn starts_with(octets: &[u8], start: &str) -> bool {
+    octets.get(..start.len()).is_some_and(|octets| octets.eq_ignore_ascii_case(start.as_bytes()))
+}
+
+fn position(names: &[&[u8]], name: &[u8]) -> Option<usize> {
+    // By far most names are none of these; lengths tell that.
+    if name.len() > LONGEST_FORMATTING { None } else { names.iter().position(|other| *other == name) }
+}
+
+const LONGEST_FORMATTING: usize = 6;
+
+/// The tag's name in lower case; empty when it is longer than any we look for.
+fn name<'a>(tag: &[u8], lower: &'a mut [u8; 16]) -> &'a [u8] {
+    for (at, slot) in lower.iter_mut().enumerate() {
+        match tag.get(at) {
+            Some(octet) if !markup::is_name_end(*octet) => *slot = octet.to_ascii_lowercase(),
+            _ => return &lower[..at],
+        }
+    }
+    &[]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_may_be_there() {
+        let html = b"<p></BODY></html ></body\n></htmlx>";
+        let glance = Glance::at(html);
+        assert_eq!((glance.body_end, glance.html_end), (Some(18), Some(10)));
+        let quiet = |html: &str| format!("{:?}", Glance::at(html.as_bytes())) == format!("{:?}", Glance::default());
+        for html in ["", "<", "</", "<!", "text < 3", "<p>a</p>", "<A href=x>a</a>", "<b><i></i></b>", "<bodyguard>", "<!-- x -->"] {
+            assert!(quiet(html), "{html}");
+        }
+        assert!(Glance::at(b"<AREA>").area);
+        assert!(Glance::at(b"<Base href>").base);
+        assert!(Glance::at(b"<frameset>").frameset);
+        assert!(Glance::at(b"<select>").hiding);
+        for head in ["<html>", "<!doctype html>", "<BODY>", "<style>", "<meta x>"] {
+            assert!(Glance::at(head.as_bytes()).head, "{head}");
+        }
+        for unclosed in ["<b>", "<a><p></a><a>", "<FONT size=1>", "<i></b>"] {
+            assert!(Glance::at(unclosed.as_bytes()).unclosed_formatting, "{unclosed}");
+        }
+        assert!(!Glance::at(b"</b></b><b>").unclosed_formatting);
+        for (html, linked) in [
+            ("<!--[if mso]><a href=x><![endif]-->", true),
+            ("<!--[IF mso]><v:rect HREF=x><![endif]-->", true),
+            ("<!--[if mso]><table><![endif]--><a href=x>", false),
+            ("<!--[if mso]><table>", false),
+            ("<!-- [if mso]><a href=x> -->", false),
+            ("<!-- a href -->", false),
+            ("<!--[if mso]><!--[if mso]>--> href", false),
+        ] {
+            assert_eq!(Glance::at(html.as_bytes()).linked_comments, linked, "{html}");
+        }
+    }
+
+    #[test]
+    fn marks() {
+        assert!(may_hold(b"https://t.example/o/abc", &["/o/", "/c/"]));
+        assert!(may_hold(b"https:&#x2F;&#x2F;t.example", &["/o/"]));
+        assert!(!may_hold(b"https://t.example/open", &["/o/", "/c/"]));
+    }
+}

@@ -1,0 +1,136 @@
+use envelope::Reason;
+use memchr::{memchr, memchr2, memrchr};
+
+use crate::glance::Glance;
+use crate::scan::{self, Scan, Spot, Wanted};
+use crate::wishes::PixelPosition;
+
+/// Providers cut off longer HTML behind "show all" (Gmail at 102 KB), and a pixel with it.
+const CLIPPED_OCTETS: usize = 102_400;
+
+/// RFC 5322 §2.1.1, without the CRLF.
+const MAX_LINE_OCTETS: usize = 998;
+
+/// Out of the flow and at the page's corner, so that nothing moves: no line of text is opened for it, no margins stop
+/// collapsing, and the page does not grow by the row below its last line. Webmail that takes `position` away still has the
+/// float, which opens no line either. `!important` holds off a style sheet's `img { width: 100% !important }`.
+///
+/// Never `display:none`: programs do not load what they do not show. Outlook's engine takes the attributes for the size.
+const STYLE: &str = "position:absolute!important;top:0!important;left:0!important;float:left!important;\
+    width:1px!important;height:1px!important;min-width:0!important;min-height:0!important;max-width:1px!important;\
+    max-height:1px!important;margin:0!important;border:0!important;padding:0!important;background:none!important";
+
+/// The place a pixel would best go to, before the parser was asked: an offset, or `None` for the very end.
+pub(crate) fn wish(glance: &Glance) -> Option<usize> {
+    glance.body_end.or(glance.html_end)
+}
+
+/// Is the pixel to go to the start, if that can be found?
+pub(crate) fn is_for_start(html: &[u8], glance: &Glance, position: PixelPosition) -> bool {
+    match position {
+        PixelPosition::Start => true,
+        PixelPosition::End => false,
+        // A formatting element that was left open would be opened again, with its border and all, round a pixel at the end.
+        PixelPosition::Auto => html.len() > CLIPPED_OCTETS || glance.unclosed_formatting,
+    }
+}
+
+/// Where the pixel goes: where it is an image, shown, and moves nothing.
+pub(crate) fn place(
+    html: &[u8],
+    glance: &Glance,
+    scan: &Scan,
+    position: PixelPosition,
+    ends_in_ascii: bool,
+) -> Result<Option<usize>, Reason> {
+    if glance.frameset {
+        return Ok(None);
+    }
+    let mut start = start(html, glance, scan);
+    if glance.hiding && start.is_some() {
+        // A `body` inside a `select` is none.
+        let wanted = Wanted { hiding: true, mark_at: start, ..Wanted::default() };
+        if scan::scan(html, wanted)?.mark != Spot::Sound {
+            start = None;
+        }
+    }
+    if start.is_some() && is_for_start(html, glance, position) {
+        return Ok(start);
+    }
+    let wish = wish(glance);
+    if wish.is_some() && scan.mark == Spot::Sound {
+        return Ok(wish);
+    }
+    if wish.is_some() && scan.mark == Spot::Swallowed && !glance.hiding {
+        // The last one is no tag: it stands in a comment, a script, an attribute.
+        if let Some(at) = scan::last_end_tag(html)? {
+            return Ok(Some(at));
+        }
+    }
+    if scan.mark != Spot::Hidden && scan.end == Spot::Sound && ends_in_ascii {
+        return Ok(Some(html.len()));
+    }
+    Ok(start)
+}
+
+/// Behind `<body…>`; or at the very start of a mere fragment.
+fn start(html: &[u8], glance: &Glance, scan: &Scan) -> Option<usize> {
+    let fragment = || if html.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    scan.body_start.or_else(|| (!glance.head).then(fragment))
+}
+
+/// The line the pixel goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// Its octets before the pixel.
+    before: usize,
+    /// Its octets behind.
+    after: usize,
+    end: &'static str,
+}
+
+impl Line {
+    pub(crate) fn around(html: &[u8], at: usize) -> Self {
+        let before = memrchr(b'\n', &html[..at]).map_or(at, |end| at - end - 1);
+        let after = memchr2(b'\r', b'\n', &html[at..]).unwrap_or(html.len() - at);
+        let end = match memchr(b'\n', html) {
+            Some(end) if end == 0 || html[end - 1] != b'\r' => "\n",
+            _ => "\r\n",
+        };
+        Self { before, after, end }
+    }
+
+    /// The pixel's tag; `url` is escaped. Where the line would grow too long, it is broken inside the tag, where that
+    /// means nothing.
+    pub(crate) fn tag(self, url: &str) -> Vec<u8> {
+        let (src, style) = (format!("src=\"{url}\""), format!("style=\"{STYLE}\""));
+        let parts = ["<img", &src, "width=\"1\" height=\"1\" alt=\"\"", &style, ">"];
+        let length: usize = parts.iter().map(|part| part.len() + 1).sum();
+        let gap = if self.before + length + self.after <= MAX_LINE_OCTETS { " " } else { self.end };
+        parts.join(gap).into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tag_breaks_long_lines_inside_itself() {
+        let tag = |html: &[u8], at| Line::around(html, at).tag("https://t.example/o/x");
+        let short = tag(b"<p>a</p></body>", 8);
+        assert!(!short.contains(&b'\n'));
+        let text = String::from_utf8(short).unwrap();
+        assert!(text.starts_with("<img src=\"https://t.example/o/x\" width=\"1\" height=\"1\" alt=\"\" style=\""), "{text}");
+        assert!(!text.contains("display"));
+
+        let line = format!("<p>{}</p>\r\n<p>{}</p></body></html>", "a".repeat(980), "b".repeat(900));
+        let at = line.find("</body>").unwrap();
+        let edited = [&line.as_bytes()[..at], &tag(line.as_bytes(), at), &line.as_bytes()[at..]].concat();
+        let edited = String::from_utf8(edited).unwrap();
+        assert!(edited.split("\r\n").all(|line| line.len() <= MAX_LINE_OCTETS && !line.contains('\n')));
+
+        let unix = line.replace('\r', "");
+        assert!(!tag(unix.as_bytes(), at - 1).contains(&b'\r'), "line ends stay of one kind");
+    }
+}

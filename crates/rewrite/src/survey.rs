@@ -1,0 +1,297 @@
+use std::borrow::Cow;
+use std::ops::Range;
+
+use envelope::Reason;
+use memchr::memmem;
+
+use crate::charset::{Charset, Scannable};
+use crate::glance::{self, Glance};
+use crate::judge::{Candidate, Judge, Judged};
+use crate::scan::{self, FoundElement, FoundTag, Scan, Switch, Wanted};
+use crate::wishes::{Own, Wishes};
+use crate::pixel::{self, Line};
+use crate::markup;
+
+/// What was found in a part and decided about it; [`Survey::edits`] carries it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Something can be seen: text, or an image.
+    pub visible: bool,
+    /// Where a pixel can go without doubt: an offset into the part. `None`: nowhere.
+    pub pixel_at: Option<usize>,
+    /// The links in document order, each with its own decision; none when links were not wished for.
+    pub links: Vec<Link>,
+    /// Pixels or links of earlier mail are quoted: carrying out the edits takes them out, with or without new ones.
+    pub changes_history: bool,
+    /// Where each of `links` stands.
+    places: Vec<Place>,
+    /// What goes in any case: switches, and pixels of earlier mail.
+    removals: Vec<Range<usize>>,
+    /// Links of earlier mail when links were not wished for.
+    restorations: Vec<Place>,
+    /// The line that `pixel_at` is in.
+    pixel_line: Option<Line>,
+}
+
+/// One link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The attribute's value, entities undone.
+    pub href: String,
+    /// What to do about it.
+    pub decision: LinkDecision,
+}
+
+/// What to do about a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkDecision {
+    /// Lead it through us.
+    Track {
+        /// The URL a browser would have gone to, as it writes it: pure ASCII.
+        target: String,
+    },
+    /// Leave it as it is, or as it was before we tracked it in an earlier mail.
+    Keep(Reason),
+}
+
+/// Octets to put in the place of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The octets to replace; empty to insert.
+    pub range: Range<usize>,
+    /// Pure ASCII.
+    pub replacement: Vec<u8>,
+    /// The link this edit tracks, an index into [`Survey::links`].
+    pub link: Option<usize>,
+}
+
+/// The value of an `href`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    range: Range<usize>,
+    /// Where it led before an earlier mail of ours tracked it.
+    original: Option<String>,
+}
+
+/// Looks through one HTML part: `html` is its octets, the content-transfer-encoding undone, in `charset`.
+///
+/// Time and memory are bounded by a small multiple of the part's length, whatever is in it.
+///
+/// # Errors
+/// With the reason to leave the whole part alone: a charset in which ASCII octets do not mean ASCII, or HTML that cannot be
+/// followed without doubt.
+pub fn survey(html: &[u8], charset: Option<&str>, wishes: &Wishes<'_>) -> Result<Survey, Reason> {
+    let charset = Charset::find(charset, html)?;
+    let Scannable { octets: seen, ends_in_ascii } = charset.scannable(html)?;
+    let glance = Glance::at(&seen);
+    let marks = wishes.history.marks();
+    let wanted = Wanted {
+        area: glance.area,
+        base: glance.base,
+        images: marks.is_empty() || glance::may_hold(&seen, marks),
+        comments: glance.linked_comments,
+        body: pixel::is_for_start(&seen, &glance, wishes.position) || glance.hiding,
+        hiding: glance.hiding,
+        mark_at: pixel::wish(&glance),
+    };
+    let mut scan = scan::scan(&seen, wanted)?;
+    let mut pixel_at = pixel::place(&seen, &glance, &scan, wishes.position, ends_in_ascii)?;
+    if pixel_at.is_none() && !wanted.body {
+        // The end is no place for it, and the start was not asked for.
+        scan = scan::scan(&seen, Wanted { body: true, ..wanted })?;
+        pixel_at = pixel::place(&seen, &glance, &scan, wishes.position, ends_in_ascii)?;
+    }
+    let base = scan.base.clone().and_then(|range| attribute(html, range, charset));
+    let judge = Judge::new(wishes, charset, base.as_deref());
+    let mut draft = Draft { html, seen: &seen, charset, judge, links: wishes.links, survey: Survey::empty() };
+    for tag in tags_in_order(scan, &seen)? {
+        draft.take(&tag);
+    }
+    let mut survey = draft.survey;
+    survey.visible = markup::is_anything_visible(&seen, &survey.removals);
+    survey.pixel_at = pixel_at;
+    survey.pixel_line = pixel_at.map(|at| Line::around(html, at));
+    Ok(survey)
+}
+
+/// The tags of the part and those in its conditional comments.
+fn tags_in_order(scan: Scan, seen: &[u8]) -> Result<Vec<FoundTag>, Reason> {
+    let mut tags = scan.tags;
+    if scan.comments.is_empty() {
+        return Ok(tags);
+    }
+    for comment in scan.comments {
+        let octets = &seen[comment.clone()];
+        // `<!--[if …]>` inside `<![endif]-->`
+        let Some(start) = memmem::find(octets, b"]>").map(|at| at + 2) else { continue };
+        let end = memmem::rfind(octets, b"<![").unwrap_or(octets.len());
+        if start < end {
+            tags.extend(scan::scan_comment(&octets[start..end], comment.start + start)?);
+        }
+    }
+    tags.sort_by_key(|tag| tag.range.start);
+    Ok(tags)
+}
+
+/// A survey in the making.
+struct Draft<'a> {
+    html: &'a [u8],
+    /// `html` as the scan saw it.
+    seen: &'a [u8],
+    charset: Charset,
+    judge: Judge<'a>,
+    links: bool,
+    survey: Survey,
+}
+
+impl Draft<'_> {
+    fn take(&mut self, tag: &FoundTag) {
+        match tag.element {
+            FoundElement::Image => self.take_image(tag),
+            FoundElement::Link => self.take_link(tag),
+        }
+    }
+
+    fn take_image(&mut self, tag: &FoundTag) {
+        let src = tag.url.clone().and_then(|range| attribute(self.html, range, self.charset));
+        if src.is_some_and(|src| self.judge.own_image(&src) == Own::Pixel) {
+            self.survey.removals.push(tag.range.clone());
+            self.survey.changes_history = true;
+        }
+    }
+
+    fn take_link(&mut self, tag: &FoundTag) {
+        for switch in &tag.switches {
+            self.survey.removals.push(with_blanks_before(self.seen, switch));
+        }
+        let Some(range) = tag.url.clone() else { return };
+        let href = attribute(self.html, range.clone(), self.charset);
+        let switched_off = tag.switches.iter().any(|switch| !self.html[switch.value.clone()].trim_ascii().eq_ignore_ascii_case(b"on"));
+        let link = Candidate { href, switched_off };
+        let Judged { decision, original } = self.judge.judge(&link, || self.text(tag));
+        self.survey.changes_history |= original.is_some();
+        let place = Place { range: range.clone(), original };
+        if self.links {
+            let lossy = || self.charset.decode_lossy(&self.html[range]);
+            let href = link.href.unwrap_or_else(lossy).into_owned();
+            self.survey.links.push(Link { href, decision });
+            self.survey.places.push(place);
+        } else if place.original.is_some() {
+            self.survey.restorations.push(place);
+        }
+    }
+
+    /// What the link says to a reader.
+    fn text(&self, tag: &FoundTag) -> String {
+        let name = &self.seen[tag.range.start + 1..tag.range.end];
+        let name = &name[..name.iter().position(|octet| markup::is_name_end(*octet)).unwrap_or(name.len())];
+        let mut text = String::new();
+        for run in markup::text_within(self.seen, tag.range.end, name, TEXT_OCTETS) {
+            match run {
+                Some(run) => text.push_str(&self.charset.decode_lossy(&self.html[run])),
+                None => text.push(' '),
+            }
+        }
+        if text.contains('&') { htmlize::unescape(text).into_owned() } else { text }
+    }
+}
+
+/// A link's text is looked at no further than this, in octets of markup.
+const TEXT_OCTETS: usize = 4_096;
+
+/// The attribute with the blanks before it, as long as that parts nothing: `<a data-waxseal="off"href=x>` needs them.
+fn with_blanks_before(html: &[u8], switch: &Switch) -> Range<usize> {
+    let Range { start, end } = switch.range.clone();
+    let blank = |octet: &u8| matches!(octet, b' ' | b'\t' | b'\r' | b'\n' | 0x0c);
+    match html.get(end) {
+        Some(next) if blank(next) || *next == b'>' => {
+            html[..start].iter().rposition(|octet| !blank(octet)).map_or(0, |at| at + 1)..end
+        }
+        _ => start..end,
+    }
+}
+
+/// An attribute's value, entities undone. `None`: octets that the charset does not have.
+fn attribute(html: &[u8], range: Range<usize>, charset: Charset) -> Option<Cow<'_, str>> {
+    let value = charset.decode(html.get(range)?)?;
+    Some(if value.contains('&') { Cow::Owned(htmlize::unescape_attribute(value).into_owned()) } else { value })
+}
+
+impl Survey {
+    fn empty() -> Self {
+        Self {
+            visible: false,
+            pixel_at: None,
+            links: Vec::new(),
+            changes_history: false,
+            places: Vec::new(),
+            removals: Vec::new(),
+            restorations: Vec::new(),
+            pixel_line: None,
+        }
+    }
+
+    /// The edits, sorted and apart from each other: what earlier mail left is taken out, links are led to what `tracked_url`
+    /// gives, a pixel is put in.
+    ///
+    /// `tracked_url` is called once for each link to track, in order, with its index into [`Survey::links`]; where it gives
+    /// nothing the link stays, or becomes again what it was before an earlier mail of ours. `pixel_url` is the pixel's, which
+    /// goes to [`Survey::pixel_at`].
+    pub fn edits(
+        &self,
+        tracked_url: &mut dyn FnMut(usize) -> Option<String>,
+        pixel_url: Option<&str>,
+    ) -> Vec<Edit> {
+        let mut edits = Vec::with_capacity(self.links.len() + self.removals.len() + self.restorations.len() + 1);
+        edits.extend(self.removals.iter().map(|range| Edit { range: range.clone(), replacement: vec![], link: None }));
+        edits.extend(self.restorations.iter().filter_map(Place::restored));
+        for (index, (link, place)) in self.links.iter().zip(&self.places).enumerate() {
+            let url = match link.decision {
+                LinkDecision::Track { .. } => tracked_url(index),
+                LinkDecision::Keep(_) => None,
+            };
+            match url {
+                Some(url) => edits.push(Edit {
+                    range: place.range.clone(),
+                    replacement: escaped(&url).into_bytes(),
+                    link: Some(index),
+                }),
+                None => edits.extend(place.restored()),
+            }
+        }
+        if let (Some(at), Some(line), Some(url)) = (self.pixel_at, self.pixel_line, pixel_url) {
+            edits.push(Edit { range: at..at, replacement: line.tag(&escaped(url)), link: None });
+        }
+        edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
+        // A pixel put where one of an earlier mail is taken out is one edit.
+        edits.dedup_by(|later, earlier| {
+            let insertion_before = earlier.range.is_empty() && earlier.range.start == later.range.start;
+            if insertion_before {
+                earlier.range.end = later.range.end;
+            }
+            insertion_before
+        });
+        edits
+    }
+}
+
+impl Place {
+    fn restored(&self) -> Option<Edit> {
+        let original = self.original.as_ref()?;
+        Some(Edit { range: self.range.clone(), replacement: escaped(original).into_bytes(), link: None })
+    }
+}
+
+/// As an attribute's value, whatever quotes it has or has not.
+fn escaped(url: &str) -> String {
+    let mut text = String::with_capacity(url.len() + 8);
+    for c in url.chars() {
+        match c {
+            '&' => text.push_str("&amp;"),
+            '"' | '\'' | '<' | '>' | '`' => text.push_str(&format!("&#{};", u32::from(c))),
+            c if c.is_ascii_graphic() => text.push(c),
+            c => text.push_str(&format!("&#{};", u32::from(c))),
+        }
+    }
+    text
+}

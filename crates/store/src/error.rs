@@ -1,0 +1,175 @@
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::ErrorCode;
+
+/// Why something was not remembered, or not read.
+///
+/// `Display` is the operator's sentence; the source says what the system said.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another program holds the database.
+    #[error("the database is locked by another program")]
+    Locked {
+        /// What SQLite said.
+        #[source]
+        source: Arc<rusqlite::Error>,
+    },
+    /// No room.
+    #[error("there is no room left for the database")]
+    Full {
+        /// What SQLite said.
+        #[source]
+        source: Arc<rusqlite::Error>,
+    },
+    /// The file is not the one that was opened.
+    #[error("the database file {} was deleted or replaced while in use", path.display())]
+    Gone {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Written by a version that knows more than this one.
+    #[error("{} was written by a newer Waxseal", path.display())]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A database, but of another program.
+    #[error("{} is not a database of Waxseal", path.display())]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// What readers and writers that do not hold each other up need, and network file systems lack.
+    #[error("SQLite cannot keep a write-ahead log beside {}", path.display())]
+    NoWal {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// A bug of ours; its text is on standard error.
+    #[error("a bug in {thread}: this was not done")]
+    Panicked {
+        /// Where.
+        thread: &'static str,
+    },
+    /// An address can be one sender's only.
+    #[error("{address} already belongs to {owner}")]
+    AddressTaken {
+        /// The address or alias asked for.
+        address: String,
+        /// Whose it is.
+        owner: String,
+    },
+    /// Something stored is not of a form that we know.
+    #[error("the database holds a {what} that this version cannot read: {value}")]
+    Unreadable {
+        /// What it should have been.
+        what: &'static str,
+        /// What it is.
+        value: String,
+    },
+    /// Anything else the database said.
+    #[error("the database failed {doing}")]
+    Database {
+        /// What was attempted.
+        doing: &'static str,
+        /// What SQLite said.
+        #[source]
+        source: Arc<rusqlite::Error>,
+    },
+    /// A file or folder could not be used.
+    #[error("failed {doing} {}", path.display())]
+    File {
+        /// What was attempted.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// The journal's folder has a user already.
+    #[error("another process uses the journal in {}", path.display())]
+    JournalInUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The journal does not take one record so long.
+    #[error("an event of {octets} octets is too long for the journal")]
+    TooLong {
+        /// How long.
+        octets: usize,
+    },
+    /// No answer in time.
+    #[error("the store did not answer in time")]
+    TimedOut,
+    /// Too many writes wait for an answer already.
+    #[error("too many writes wait for the store")]
+    Crowded,
+}
+
+impl StoreError {
+    /// Is it the store that failed, so that the same write may succeed later? Otherwise it is the write
+    /// itself that is refused, and will be again.
+    pub fn store_is_away(&self) -> bool {
+        match self {
+            Self::AddressTaken { .. } | Self::TooLong { .. } | Self::Unreadable { .. } => false,
+            Self::Database { source, .. } => !matches!(
+                source.sqlite_error_code(),
+                // Nothing from SQLite itself: the value could not even be handed to it.
+                None | Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+            ),
+            _ => true,
+        }
+    }
+
+    /// What the operator can do next, if anything.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Locked { .. } => {
+                Some("close the program that holds it: a database browser, a backup, a second copy")
+            }
+            Self::Full { .. } => Some("make room on its disk"),
+            Self::Gone { .. } => Some("put the file back, or start Waxseal again to begin an empty one"),
+            Self::Newer { .. } => {
+                Some("use the newer Waxseal, or restore the backup made before the upgrade")
+            }
+            Self::NoWal { .. } => Some("keep the database on a local disk"),
+            Self::Foreign { .. } => Some("give Waxseal a file of its own"),
+            Self::JournalInUse { .. } => Some("give each process a spool folder of its own"),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn sqlite(doing: &'static str, source: rusqlite::Error) -> Self {
+        let code = source.sqlite_error_code();
+        let source = Arc::new(source);
+        match code {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { source },
+            Some(ErrorCode::DiskFull) => Self::Full { source },
+            _ => Self::Database { doing, source },
+        }
+    }
+
+    pub(crate) fn file(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::File { doing, path: path.to_owned(), source: Arc::new(source) }
+    }
+}
+
+/// The sentence with those of its sources: `a: b: c`.
+pub(crate) fn chain(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    text
+}

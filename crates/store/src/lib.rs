@@ -1,0 +1,39 @@
+//! Everything remembered: one trait, SQLite behind it; the journal for when it is away.
+//!
+//! A write that was answered `Ok` is on the disk. Every write carries an id made by us and is idempotent, so
+//! that doing it again, now or from the journal, changes nothing. SQL stays inside this crate.
+
+mod store;
+
+mod choice;
+mod event;
+mod message;
+mod sender;
+mod text;
+
+mod error;
+mod log;
+
+mod sqlite;
+
+mod recorder;
+
+mod journal;
+
+mod files;
+mod worker;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod samples;
+
+pub use choice::{ChoiceOrigin, SavedChoice};
+pub use error::StoreError;
+pub use event::{Event, StoredEvent};
+pub use journal::Journal;
+pub use message::{LinkRecord, MessageFilter, MessageRecord, MessageSummary, PartNote, RecipientRecord};
+pub use recorder::{Recorded, Recorder};
+pub use sender::SenderRecord;
+pub use sqlite::SqliteStore;
+pub use store::Store;

@@ -1,0 +1,72 @@
+//! What the store says in the log: typed functions, so that a log line is an interface.
+//!
+//! ERROR: the operator must act. WARN: odd, nothing lost. INFO: lifecycle.
+
+use std::path::Path;
+
+use envelope::RelayId;
+
+use crate::StoreError;
+use crate::error::chain;
+
+/// The panic's own text is on standard error already.
+pub(crate) fn panicked(thread: &str) {
+    tracing::error!(thread, "a bug: the thread caught its own panic and goes on");
+}
+
+pub(crate) fn store_away(error: &StoreError) {
+    tracing::error!(
+        error = %chain(error),
+        hint = error.hint().unwrap_or_default(),
+        "the store does not take events: they go to the journal"
+    );
+}
+
+pub(crate) fn replayed(events: u64) {
+    tracing::info!(events, "the store takes events again: the journal has been replayed");
+}
+
+pub(crate) fn journal_failed(error: &StoreError) {
+    tracing::error!(
+        error = %chain(error),
+        hint = error.hint().unwrap_or_default(),
+        "the journal does not take events"
+    );
+}
+
+/// Neither the store nor the journal took it, and it is answered all the same.
+pub(crate) fn event_lost(id: RelayId, message: RelayId) {
+    tracing::error!(%id, %message, "an event was lost");
+}
+
+/// A crash in the middle of an append leaves this; nobody was told that the event was safe.
+pub(crate) fn journal_torn(file: &Path, octets: usize) {
+    tracing::warn!(
+        file = %file.display(),
+        octets,
+        "the journal ends in the middle of a record, as after a crash: the file is set aside, the rest was replayed"
+    );
+}
+
+pub(crate) fn journal_damaged(file: &Path, octets: usize) {
+    tracing::error!(
+        file = %file.display(),
+        octets,
+        "the journal is damaged: the file is set aside, what could be read was replayed"
+    );
+}
+
+pub(crate) fn event_refused(id: RelayId, error: &StoreError) {
+    tracing::error!(%id, error = %chain(error), "the store refuses an event for itself");
+}
+
+pub(crate) fn journal_refused(file: &Path) {
+    tracing::error!(
+        file = %file.display(),
+        "the store refused an event of the journal: the file is set aside, the rest was replayed"
+    );
+}
+
+pub(crate) fn replay_failed(error: &StoreError) {
+    tracing::warn!(error = %chain(error), "the journal could not be replayed yet; trying again");
+}

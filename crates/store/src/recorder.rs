@@ -1,0 +1,222 @@
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::journal::Segment;
+use crate::{Event, Journal, Store, StoreError, log};
+
+/// Records events: in the store, or in the journal when the store does not answer.
+///
+/// Once the store has failed, events go straight to the journal, so that nobody waits and nothing piles up; a
+/// task in the background replays the journal as soon as the store answers, and from then on events go to the
+/// store again. An event that was in both is in the store once: its id sees to that.
+pub struct Recorder(Arc<Shared>);
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is in the store.
+    Committed,
+    /// It is in the journal, on disk, and will be in the store.
+    Journaled,
+    /// It is nowhere for certain; the log says so.
+    Lost,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    journal: Journal,
+    /// The store failed, and has not answered since.
+    away: AtomicBool,
+    waiting: Semaphore,
+    replaying: Mutex<()>,
+    in_background: AtomicBool,
+}
+
+/// How long a pixel's answer waits for the store (decision 0004).
+const STORE_PATIENCE: Duration = Duration::from_millis(250);
+/// A disk that takes longer to append is no help to anybody who waits for a pixel.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(1);
+/// Nobody waits for a replay.
+const REPLAY_PATIENCE: Duration = Duration::from_secs(10);
+/// Writes that wait for the store at once.
+const MOST_WAITING: usize = 1_024;
+/// Enough to share a commit well (FIELD.md section 6), too few to be in the way of new events.
+const TOGETHER: usize = 128;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+impl Recorder {
+    /// A recorder for `store`, with `journal` to fall back on. Call [`Recorder::replay`] once at the
+    /// beginning, for what an earlier run left in the journal.
+    pub fn new(store: Arc<dyn Store>, journal: Journal) -> Self {
+        Self(Arc::new(Shared {
+            store,
+            journal,
+            away: AtomicBool::new(false),
+            waiting: Semaphore::new(MOST_WAITING),
+            replaying: Mutex::default(),
+            in_background: AtomicBool::new(false),
+        }))
+    }
+
+    /// Records an event. Returns when it is on disk: within 250 ms from the store, or else in the journal.
+    ///
+    /// Whoever may be given up half-way, as when a client goes away, calls this in a task of its own: dropped
+    /// before it returns, the event may be nowhere.
+    pub async fn record(&self, event: Event) -> Recorded {
+        let shared = &self.0;
+        let away = shared.away.load(Ordering::Relaxed);
+        if !away && shared.commit(&event).await.is_ok() {
+            return Recorded::Committed;
+        }
+        if shared.append(&event).await.is_ok() {
+            shared.replay_in_background();
+            return Recorded::Journaled;
+        }
+        // The last straw: it may be back by now.
+        if away && shared.commit(&event).await.is_ok() {
+            return Recorded::Committed;
+        }
+        log::event_lost(event.id, event.message);
+        Recorded::Lost
+    }
+
+    /// Writes what the journal holds to the store, and returns how many events that were.
+    ///
+    /// # Errors
+    /// When the store or the journal fails. What is left stays in the journal, and is tried again in the
+    /// background.
+    pub async fn replay(&self) -> Result<u64, StoreError> {
+        let replayed = self.0.replay().await;
+        if replayed.is_err() {
+            self.0.replay_in_background();
+        }
+        replayed
+    }
+}
+
+impl Shared {
+    async fn commit(&self, event: &Event) -> Result<(), StoreError> {
+        let _permit = self.waiting.try_acquire().map_err(|_| StoreError::Crowded)?;
+        // Cut off here it may still be committed later, when the journal has it too: once, by its id.
+        let committed = timeout(STORE_PATIENCE, self.store.record_event(event.clone())).await;
+        let committed = committed.unwrap_or(Err(StoreError::TimedOut));
+        match &committed {
+            Err(error) if error.store_is_away() => {
+                if !self.away.swap(true, Ordering::Relaxed) {
+                    log::store_away(error);
+                }
+            }
+            Err(error) => log::event_refused(event.id, error),
+            Ok(()) => self.away.store(false, Ordering::Relaxed),
+        }
+        committed
+    }
+
+    async fn append(&self, event: &Event) -> Result<(), StoreError> {
+        let appended = timeout(JOURNAL_PATIENCE, self.journal.append(event)).await;
+        appended.unwrap_or(Err(StoreError::TimedOut)).inspect_err(log::journal_failed)
+    }
+
+    async fn replay(&self) -> Result<u64, StoreError> {
+        let _only_one = self.replaying.lock().await;
+        let mut replayed = 0;
+        for path in self.journal.seal().await? {
+            replayed += self.replay_segment(path).await?;
+        }
+        Ok(replayed)
+    }
+
+    async fn replay_segment(&self, path: PathBuf) -> Result<u64, StoreError> {
+        let mut segment = blocking(move || Segment::read(path)).await?;
+        let mut events = std::mem::take(&mut segment.events).into_iter();
+        let mut replayed = 0;
+        // The first goes alone, to see whether anybody answers.
+        let mut together = 1;
+        loop {
+            let some: Vec<Event> = events.by_ref().take(together).collect();
+            if some.is_empty() {
+                break;
+            }
+            replayed += some.len() as u64;
+            self.commit_together(some, &mut segment).await?;
+            self.away.store(false, Ordering::Relaxed);
+            together = TOGETHER;
+        }
+        blocking(move || segment.finish()).await?;
+        Ok(replayed)
+    }
+
+    /// # Errors
+    /// When the store is away. An event that it refuses is noted and passed over: it must not hold up the rest.
+    async fn commit_together(&self, events: Vec<Event>, segment: &mut Segment) -> Result<(), StoreError> {
+        let mut writes = JoinSet::new();
+        for event in events {
+            let (store, id) = (self.store.clone(), event.id);
+            writes.spawn(async move {
+                let committed = timeout(REPLAY_PATIENCE, store.record_event(event)).await;
+                (id, committed.unwrap_or(Err(StoreError::TimedOut)))
+            });
+        }
+        while let Some(written) = writes.join_next().await {
+            match written {
+                Ok((_, Ok(()))) => {}
+                Ok((id, Err(error))) if !error.store_is_away() => segment.refuse(id, &error),
+                Ok((_, Err(error))) => return Err(error),
+                Err(_) => return Err(StoreError::Panicked { thread: "journal-replay" }),
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_in_background(self: &Arc<Self>) {
+        if !self.in_background.swap(true, Ordering::SeqCst) {
+            tokio::spawn(keep_replaying(Arc::downgrade(self)));
+        }
+    }
+}
+
+/// Until the journal is empty, or the recorder is gone.
+async fn keep_replaying(recorder: Weak<Shared>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(shared) = recorder.upgrade() else { return };
+        let seen = shared.journal.appended();
+        match shared.replay().await {
+            Ok(replayed) => {
+                log::replayed(replayed);
+                shared.in_background.store(false, Ordering::SeqCst);
+                // An event that came in since has found this task still there, and begun none.
+                if shared.journal.appended() == seen || shared.in_background.swap(true, Ordering::SeqCst) {
+                    return;
+                }
+                pause = FIRST_PAUSE;
+            }
+            Err(StoreError::Closed) => {
+                shared.in_background.store(false, Ordering::SeqCst);
+                return;
+            }
+            Err(error) => {
+                log::replay_failed(&error);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or(Err(StoreError::Panicked { thread: "journal-replay" }))
+}
+
+#[cfg(test)]
+mod tests;

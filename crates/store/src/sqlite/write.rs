@@ -1,0 +1,324 @@
+use envelope::{Choice, RelayId, Timestamp};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use verdict::{Judgement, Kind, Verdict};
+
+use crate::{Event, MessageRecord, SenderRecord, StoreError};
+
+/// One thing to remember. Doing it again changes nothing.
+#[derive(Debug)]
+pub(crate) enum Write {
+    Message(Box<MessageRecord>),
+    Event(Box<Event>),
+    Choice {
+        sender: String,
+        choice: Choice,
+        by: Option<RelayId>,
+        at: Timestamp,
+    },
+    Sender(SenderRecord),
+    #[cfg(test)]
+    Panic,
+}
+
+impl Write {
+    /// Within a transaction. Returns the number of an event that was not there before.
+    pub(crate) fn apply(&self, db: &Connection) -> Result<Option<i64>, StoreError> {
+        match self {
+            Self::Message(record) => {
+                write_message(db, record).map_err(|e| StoreError::sqlite("recording a message", e))?;
+                Ok(None)
+            }
+            Self::Event(event) => {
+                write_event(db, event).map_err(|e| StoreError::sqlite("recording an event", e))
+            }
+            Self::Choice { sender, choice, by, at } => {
+                write_choice(db, sender, *choice, *by, *at)
+                    .map_err(|e| StoreError::sqlite("saving a choice", e))?;
+                Ok(None)
+            }
+            Self::Sender(sender) => {
+                refuse_taken(db, sender)?;
+                write_sender(db, sender).map_err(|e| StoreError::sqlite("saving a sender", e))?;
+                Ok(None)
+            }
+            #[cfg(test)]
+            Self::Panic => panic!("as a test asked"),
+        }
+    }
+}
+
+fn execute(db: &Connection, sql: &str, values: &[&dyn ToSql]) -> rusqlite::Result<usize> {
+    db.prepare_cached(sql)?.execute(values)
+}
+
+/// The short key of a message, known or not.
+fn key_of(db: &Connection, message: RelayId) -> rusqlite::Result<i64> {
+    let find = "SELECT key FROM tally WHERE message = ?1";
+    let known = db.prepare_cached(find)?.query_row([message.as_bytes()], |row| row.get(0)).optional()?;
+    if let Some(key) = known {
+        return Ok(key);
+    }
+    execute(db, "INSERT INTO tally (message) VALUES (?1)", &[message.as_bytes()])?;
+    Ok(db.last_insert_rowid())
+}
+
+fn write_message(db: &Connection, record: &MessageRecord) -> rusqlite::Result<()> {
+    let key = key_of(db, record.id)?;
+    let reasons: Vec<&str> = record.reasons.iter().map(|reason| reason.code()).collect();
+    execute(
+        db,
+        "INSERT INTO message (key, id, accepted_at, sender, reverse_path, from_field, subject, message_id,
+             opens, links, choice_origin, pixel, links_tracked, reasons, parts, upstream, code, reply,
+             octets_in, octets_out, took_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
+         ON CONFLICT (key) DO UPDATE SET accepted_at = excluded.accepted_at, sender = excluded.sender,
+             reverse_path = excluded.reverse_path, from_field = excluded.from_field,
+             subject = excluded.subject, message_id = excluded.message_id, opens = excluded.opens,
+             links = excluded.links, choice_origin = excluded.choice_origin, pixel = excluded.pixel,
+             links_tracked = excluded.links_tracked, reasons = excluded.reasons, parts = excluded.parts,
+             upstream = excluded.upstream, code = excluded.code, reply = excluded.reply,
+             octets_in = excluded.octets_in, octets_out = excluded.octets_out, took_ms = excluded.took_ms",
+        params![
+            key,
+            record.id.as_bytes(),
+            record.accepted_at.unix_millis(),
+            record.sender,
+            record.reverse_path,
+            record.from,
+            record.subject,
+            record.message_id,
+            record.choice.opens,
+            record.choice.links,
+            record.choice_origin.code(),
+            record.pixel,
+            record.links_tracked,
+            reasons.join(","),
+            serde_json::to_string(&record.parts).unwrap_or_else(|_| "[]".to_owned()),
+            record.upstream,
+            record.code,
+            record.reply,
+            signed(record.octets_in),
+            signed(record.octets_out),
+            signed(record.took_ms),
+        ],
+    )?;
+    write_recipients(db, key, record)?;
+    write_links(db, key, record)
+}
+
+/// SQLite's integers have a sign.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+// A message is written before the handoff and again after it, mostly with the same recipients and links:
+// rows that would not change are not written.
+
+fn write_recipients(db: &Connection, key: i64, record: &MessageRecord) -> rusqlite::Result<()> {
+    for (position, recipient) in record.recipients.iter().enumerate() {
+        execute(
+            db,
+            "INSERT INTO recipient (message, position, number, address, code, reply)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (message, position) DO UPDATE SET number = excluded.number,
+                 address = excluded.address, code = excluded.code, reply = excluded.reply
+             WHERE (number, address COLLATE BINARY, code, reply)
+                 IS NOT (excluded.number, excluded.address, excluded.code, excluded.reply)",
+            params![
+                key,
+                place(position),
+                recipient.index,
+                recipient.address,
+                recipient.code,
+                recipient.reply
+            ],
+        )?;
+    }
+    let beyond = "DELETE FROM recipient WHERE message = ?1 AND position >= ?2";
+    execute(db, beyond, params![key, place(record.recipients.len())])?;
+    Ok(())
+}
+
+fn write_links(db: &Connection, key: i64, record: &MessageRecord) -> rusqlite::Result<()> {
+    for (position, link) in record.links.iter().enumerate() {
+        execute(
+            db,
+            "INSERT INTO link (message, position, number, href, target, kept)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (message, position) DO UPDATE SET number = excluded.number, href = excluded.href,
+                 target = excluded.target, kept = excluded.kept
+             WHERE (number, href, target, kept)
+                 IS NOT (excluded.number, excluded.href, excluded.target, excluded.kept)",
+            params![
+                key,
+                place(position),
+                link.index,
+                link.href,
+                link.target,
+                link.kept.map(envelope::Reason::code)
+            ],
+        )?;
+    }
+    let beyond = "DELETE FROM link WHERE message = ?1 AND position >= ?2";
+    execute(db, beyond, params![key, place(record.links.len())])?;
+    Ok(())
+}
+
+fn place(position: usize) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}
+
+fn write_event(db: &Connection, event: &Event) -> rusqlite::Result<Option<i64>> {
+    let message = key_of(db, event.message)?;
+    let judgement = key_of_judgement(db, &event.judgement)?;
+    let device = key_of_word(db, event.device.as_deref())?;
+    let agent = key_of_word(db, event.user_agent.as_deref())?;
+    let new = execute(
+        db,
+        "INSERT INTO event (id, message, at, kind, recipient, link, judgement, device, agent, address, evidence)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
+        params![
+            event.id.as_bytes(),
+            message,
+            event.at.unix_millis(),
+            event.kind.code(),
+            event.recipient,
+            event.link,
+            judgement,
+            device,
+            agent,
+            event.address,
+            Some(&event.evidence).filter(|evidence| evidence.as_str() != "{}"),
+        ],
+    )?;
+    if new == 0 {
+        return Ok(None);
+    }
+    let seq = db.last_insert_rowid();
+    // Only for an event that was not there before: that is what makes a replay count once.
+    if let Some(sql) = counting(event.kind, event.judgement.verdict) {
+        execute(db, sql, &[&message])?;
+    }
+    Ok(Some(seq))
+}
+
+/// Nothing for the sender's own hits and those nobody can tell: they are neither people nor machines.
+fn counting(kind: Kind, verdict: Verdict) -> Option<&'static str> {
+    let by_person = verdict.counts_as_person();
+    let by_machine = matches!(verdict, Verdict::Prefetch | Verdict::Scanner | Verdict::Preview);
+    match (kind, by_person, by_machine) {
+        (Kind::Open, true, _) => {
+            Some("UPDATE tally SET opens_by_people = opens_by_people + 1 WHERE key = ?1")
+        }
+        (Kind::Open, _, true) => {
+            Some("UPDATE tally SET opens_by_machines = opens_by_machines + 1 WHERE key = ?1")
+        }
+        (Kind::Click, true, _) => {
+            Some("UPDATE tally SET clicks_by_people = clicks_by_people + 1 WHERE key = ?1")
+        }
+        (Kind::Click, _, true) => {
+            Some("UPDATE tally SET clicks_by_machines = clicks_by_machines + 1 WHERE key = ?1")
+        }
+        _ => None,
+    }
+}
+
+fn key_of_word(db: &Connection, text: Option<&str>) -> rusqlite::Result<Option<i64>> {
+    let Some(text) = text else { return Ok(None) };
+    let find = "SELECT key FROM word WHERE text = ?1";
+    let known = db.prepare_cached(find)?.query_row([text], |row| row.get(0)).optional()?;
+    if known.is_some() {
+        return Ok(known);
+    }
+    execute(db, "INSERT INTO word (text) VALUES (?1)", &[&text])?;
+    Ok(Some(db.last_insert_rowid()))
+}
+
+fn key_of_judgement(db: &Connection, judgement: &Judgement) -> rusqlite::Result<i64> {
+    let reasons = serde_json::to_string(&judgement.reasons).unwrap_or_else(|_| "[]".to_owned());
+    let trust = judgement.trust;
+    let values = params![
+        judgement.verdict.code(),
+        judgement.confidence.code(),
+        reasons,
+        trust.time,
+        trust.place,
+        trust.device,
+        judgement.rules,
+    ];
+    let find = "SELECT key FROM judgement WHERE verdict = ?1 AND confidence = ?2 AND reasons = ?3
+                AND trust_time = ?4 AND trust_place = ?5 AND trust_device = ?6 AND rules = ?7";
+    let known = db.prepare_cached(find)?.query_row(values, |row| row.get(0)).optional()?;
+    if let Some(key) = known {
+        return Ok(key);
+    }
+    execute(
+        db,
+        "INSERT INTO judgement (verdict, confidence, reasons, trust_time, trust_place, trust_device, rules)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        values,
+    )?;
+    Ok(db.last_insert_rowid())
+}
+
+fn write_choice(
+    db: &Connection,
+    sender: &str,
+    choice: Choice,
+    by: Option<RelayId>,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    // The last call wins, not the latest clock: a clock that was set back must not make a person's "none"
+    // be forgotten.
+    execute(
+        db,
+        "INSERT INTO saved_choice (sender, opens, links, by, at) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (sender) DO UPDATE SET opens = excluded.opens, links = excluded.links,
+             by = excluded.by, at = excluded.at",
+        params![sender, choice.opens, choice.links, by.as_ref().map(RelayId::as_bytes), at.unix_millis()],
+    )?;
+    Ok(())
+}
+
+/// The sender whose login this is, if it is one.
+fn key_of_sender(db: &Connection, address: &str) -> rusqlite::Result<Option<i64>> {
+    let find = "SELECT sender FROM sender_address WHERE address = ?1 AND position = 0";
+    db.prepare_cached(find)?.query_row([address], |row| row.get(0)).optional()
+}
+
+fn refuse_taken(db: &Connection, sender: &SenderRecord) -> Result<(), StoreError> {
+    let owner_of = |address: &str, own: Option<i64>| {
+        let find = "SELECT login.address FROM sender_address AS asked
+                    JOIN sender_address AS login ON login.sender = asked.sender AND login.position = 0
+                    WHERE asked.address = ?1 AND asked.sender IS NOT ?2";
+        db.prepare_cached(find)?.query_row(params![address, own], |row| row.get(0)).optional()
+    };
+    let failed = |e| StoreError::sqlite("looking who owns an address", e);
+    let own = key_of_sender(db, &sender.address).map_err(failed)?;
+    for address in std::iter::once(&sender.address).chain(&sender.aliases) {
+        if let Some(owner) = owner_of(address, own).map_err(failed)? {
+            return Err(StoreError::AddressTaken { address: address.clone(), owner });
+        }
+    }
+    Ok(())
+}
+
+fn write_sender(db: &Connection, sender: &SenderRecord) -> rusqlite::Result<()> {
+    let key = if let Some(key) = key_of_sender(db, &sender.address)? {
+        let change = "UPDATE sender SET password_hash = ?2, disabled = ?3 WHERE key = ?1";
+        execute(db, change, params![key, sender.password_hash, sender.disabled])?;
+        execute(db, "DELETE FROM sender_address WHERE sender = ?1", &[&key])?;
+        key
+    } else {
+        let add = "INSERT INTO sender (password_hash, disabled) VALUES (?1, ?2)";
+        execute(db, add, params![sender.password_hash, sender.disabled])?;
+        db.last_insert_rowid()
+    };
+    for (position, address) in std::iter::once(&sender.address).chain(&sender.aliases).enumerate() {
+        // An alias given twice, or equal to the login, is one.
+        let add = "INSERT INTO sender_address (address, sender, position) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (address) DO NOTHING";
+        execute(db, add, params![address, key, place(position)])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, PRAGMA,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+use seal::VerifiedTarget;
+
+use crate::page;
+
+/// What leaves. hyper adds `Content-Length` and `Date`, and leaves the body out for HEAD.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// One transparent pixel, `GIF89a`, 43 octets. The popular one of 42 lacks the end code of its LZW data.
+const GIF: &[u8; 43] =
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00\x21\xf9\x04\x01\x00\x00\x00\x00\
+                         \x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b";
+
+const HTML: &str = "text/html; charset=utf-8";
+const HOUR: &str = "public, max-age=3600";
+const ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// The pixel. No `ETag` and no Last-Modified: a 304 would hide that it was opened again.
+pub(crate) fn pixel() -> Answer {
+    let mut answer = answer(StatusCode::OK, "image/gif", Bytes::from_static(GIF));
+    set(&mut answer, CACHE_CONTROL, "no-store, no-cache, must-revalidate, private, max-age=0");
+    set(&mut answer, PRAGMA, "no-cache");
+    // Webmail shows it on a page of another origin.
+    set(&mut answer, RESOURCE_POLICY, "cross-origin");
+    answer
+}
+
+/// To the link's target. 302: a 301 or 308 would be kept and hide later clicks, a 307 would send a body on.
+pub(crate) fn redirect(target: &VerifiedTarget) -> Answer {
+    // A verified target is printable ASCII, so this never fails; if it did, leading nowhere is right.
+    let Ok(location) = HeaderValue::from_str(target.as_str()) else { return not_found() };
+    let mut answer = html(StatusCode::FOUND, Bytes::from(page::moved(target.as_str())));
+    answer.headers_mut().insert(LOCATION, location);
+    answer
+}
+
+/// For everything that is not ours, or not any more what it was when we signed it.
+pub(crate) fn not_found() -> Answer {
+    html(StatusCode::NOT_FOUND, Bytes::from_static(page::NOT_FOUND.as_bytes()))
+}
+
+/// For methods other than GET and HEAD.
+pub(crate) fn wrong_method() -> Answer {
+    let mut answer = html(StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(page::WRONG_METHOD.as_bytes()));
+    set(&mut answer, ALLOW, "GET, HEAD");
+    answer
+}
+
+/// What this host is.
+pub(crate) fn home() -> Answer {
+    let mut answer = html(StatusCode::OK, Bytes::from_static(page::HOME.as_bytes()));
+    set(&mut answer, CACHE_CONTROL, HOUR);
+    answer
+}
+
+/// For crawlers.
+pub(crate) fn robots() -> Answer {
+    let body = Bytes::from_static(page::ROBOTS.as_bytes());
+    let mut answer = answer(StatusCode::OK, "text/plain; charset=utf-8", body);
+    set(&mut answer, CACHE_CONTROL, HOUR);
+    answer
+}
+
+/// There is no icon, and that can be remembered.
+pub(crate) fn no_icon() -> Answer {
+    let mut answer = Answer::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    set(&mut answer, CACHE_CONTROL, "public, max-age=86400");
+    answer
+}
+
+fn html(status: StatusCode, body: Bytes) -> Answer {
+    let mut answer = answer(status, HTML, body);
+    set(&mut answer, CACHE_CONTROL, "no-store");
+    set(
+        &mut answer,
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    );
+    answer
+}
+
+fn answer(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Answer::new(Full::new(body));
+    *answer.status_mut() = status;
+    set(&mut answer, CONTENT_TYPE, media_type);
+    set(&mut answer, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(&mut answer, REFERRER_POLICY, "no-referrer");
+    set(&mut answer, ROBOTS_TAG, "noindex, nofollow, noarchive");
+    answer
+}
+
+fn set(answer: &mut Answer, name: HeaderName, value: &'static str) {
+    answer.headers_mut().insert(name, HeaderValue::from_static(value));
+}

@@ -1,0 +1,136 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use envelope::Clock;
+use seal::Keys;
+use store::Recorder;
+use verdict::Rules;
+
+use crate::network::Network;
+
+/// What [`crate::serve`] answers with.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// Open the tokens.
+    pub keys: Arc<Keys>,
+    /// Judge who it was.
+    pub rules: Arc<Rules>,
+    /// Records what happened. `None`: this node has the keys only, it answers and records nothing.
+    pub recorder: Option<Arc<Recorder>>,
+    /// The time of events.
+    pub clock: Arc<dyn Clock>,
+    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<Network>,
+    /// How much of a client's address is stored.
+    pub keep_address: KeepAddress,
+    /// How much of a client's user agent is stored.
+    pub keep_agent: KeepAgent,
+    /// How much is borne at once.
+    pub limits: Limits,
+    /// How long we wait, and for what.
+    pub deadlines: Deadlines,
+}
+
+/// How much of a client's address is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeepAddress {
+    /// Nothing.
+    None,
+    /// The network: /24 of IPv4, /48 of IPv6.
+    #[default]
+    Truncated,
+    /// All of it.
+    Full,
+}
+
+/// How much of a client's user agent is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeepAgent {
+    /// Nothing.
+    None,
+    /// Program and system in words, as far as it is a person's.
+    #[default]
+    Family,
+    /// The field, cut at 1,000 octets.
+    Full,
+}
+
+/// How much is borne at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections; further ones wait in the system's queue until one goes.
+    pub max_connections: usize,
+    /// A request's line and header fields, in octets; more is answered with 431. 8,192 at least. A tracking
+    /// host below the sender's own domain is sent that domain's cookies too, so the default is generous.
+    pub max_header_octets: usize,
+    /// Events on their way to the store. One more waits for its turn, then is answered without being
+    /// recorded; the log says so.
+    pub max_recordings: usize,
+}
+
+/// How long we wait, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// For a request, from when we begin to wait for it to the end of its header. So it is also how long a
+    /// connection may stay idle.
+    pub request: Duration,
+    /// For the client to take some of our answer.
+    pub write: Duration,
+    /// For the event to be recorded. Then the answer leaves all the same, while recording goes on.
+    pub recording: Duration,
+    /// At shutdown, for answers and recordings that are under way.
+    pub grace: Duration,
+}
+
+impl Endpoint {
+    /// An endpoint with the built-in rules and every default: no proxy is trusted, addresses are
+    /// truncated, agents reduced to their family.
+    pub fn new(keys: Arc<Keys>, recorder: Option<Arc<Recorder>>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            keys,
+            rules: Arc::new(Rules::builtin()),
+            recorder,
+            clock,
+            trusted_proxies: Vec::new(),
+            keep_address: KeepAddress::default(),
+            keep_agent: KeepAgent::default(),
+            limits: Limits::default(),
+            deadlines: Deadlines::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_connections: 512, max_header_octets: 32_768, max_recordings: 1_024 }
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            request: Duration::from_secs(15),
+            write: Duration::from_secs(10),
+            recording: Duration::from_millis(300),
+            grace: Duration::from_secs(2),
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("keys", &self.keys)
+            .field("records", &self.recorder.is_some())
+            .field("trusted_proxies", &self.trusted_proxies)
+            .field("keep_address", &self.keep_address)
+            .field("keep_agent", &self.keep_agent)
+            .field("limits", &self.limits)
+            .field("deadlines", &self.deadlines)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,26 @@
+//! The tracking endpoint: pixel and redirect.
+//!
+//! Whatever happens behind it, a pixel is answered and a link that we signed redirects: with no store, with
+//! one that fails, with one that does not answer. Nothing redirects that was not signed. What is recorded is
+//! on disk before the answer leaves (decision 0004). There is never a cookie.
+//!
+//! Headers and statuses are those of VERDICTS.md section 7.
+
+mod server;
+
+mod endpoint;
+mod network;
+
+mod client_address;
+mod hit;
+mod visit;
+
+mod answer;
+mod page;
+
+mod event;
+mod guarded;
+
+pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits};
+pub use network::{Network, NetworkError};
+pub use server::serve;

@@ -1,0 +1,74 @@
+//! The pages of the tracking host. No script, no image, nothing from elsewhere, nothing about the installation.
+
+/// `/`: what this host is, for people and for those who review hosts.
+pub(crate) const HOME: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
+    "<meta name=\"color-scheme\" content=\"light dark\">\n<title>A mail tracking host</title>\n</head>\n<body>\n",
+    "<h1>A mail tracking host</h1>\n",
+    "<p>People and companies who send mail with Waxseal see here whether a mail they chose to track was opened and \
+     which of its links were followed. A link in such a mail passes through this host on its way to the page it names; \
+     a small image in the mail is loaded from here.</p>\n",
+    "<p>This host sets no cookies, runs no scripts, and leads nowhere but to what the sender wrote. To know who sent a mail, \
+     and why, ask its sender.</p>\n",
+    "</body>\n</html>\n"
+);
+
+/// What an unknown or a damaged address gets.
+pub(crate) const NOT_FOUND: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
+    "<meta name=\"color-scheme\" content=\"light dark\">\n<title>Link not found</title>\n</head>\n<body>\n",
+    "<h1>This link leads nowhere</h1>\n",
+    "<p>It may have been cut off or changed on its way. Open it from the mail itself, or ask the person who sent it.</p>\n",
+    "</body>\n</html>\n"
+);
+
+/// What a method other than GET and HEAD gets.
+pub(crate) const WRONG_METHOD: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Not allowed</title>\n</head>\n<body>\n",
+    "<h1>This can only be opened</h1>\n",
+    "</body>\n</html>\n"
+);
+
+/// `/robots.txt`: crawlers may read what this host is, and follow nobody's links.
+pub(crate) const ROBOTS: &str = "User-agent: *\nDisallow: /o/\nDisallow: /c/\n";
+
+/// The page under a redirect, for programs that show it.
+pub(crate) fn moved(target: &str) -> String {
+    let href = escaped(target);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Found</title></head>\n\
+         <body><a href=\"{href}\" rel=\"noreferrer\">{href}</a></body>\n</html>\n"
+    )
+}
+
+/// A text as HTML text or as a quoted attribute value.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_cannot_leave_its_attribute() {
+        let page = moved("https://example.com/?a=1&b='\"><script>x</script>");
+        assert!(page.contains(
+            "<a href=\"https://example.com/?a=1&amp;b=&#39;&quot;&gt;&lt;script&gt;x&lt;/script&gt;\""
+        ));
+        assert_eq!(page.matches("<script").count(), 0);
+    }
+}

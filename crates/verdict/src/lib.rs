@@ -1,0 +1,44 @@
+//! Evidence in, verdict with reasons out; rules are data.
+//!
+//! No I/O: the caller gathers [`Evidence`], [`Rules::judge`] says who it was and why. The built-in rules are
+//! `config/verdicts.toml` with the lists of `config/networks/`; an operator can replace them.
+
+mod evidence;
+mod kind;
+mod record;
+
+mod judgement;
+mod rules;
+mod rules_file;
+
+mod sight;
+mod stage;
+
+mod agent;
+mod agent_rules;
+mod burst;
+mod crawlers;
+mod network_lists;
+mod networks;
+mod protocol;
+mod scoring;
+mod segments;
+mod timing;
+
+mod finding;
+mod reading;
+
+mod device;
+mod sentence;
+mod truncated;
+
+pub use device::{Device, DeviceKind, device};
+pub use evidence::{Context, Evidence};
+pub use judgement::{Confidence, Judgement, Trust, Verdict};
+pub use kind::Kind;
+pub use network_lists::{NetworkListError, NetworkLists};
+pub use record::{Headers, Record};
+pub use rules::{Rules, RulesError};
+pub use sentence::sentence;
+pub use timing::Waits;
+pub use truncated::{same_source, truncated};

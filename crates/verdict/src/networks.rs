@@ -1,0 +1,237 @@
+use std::net::IpAddr;
+
+use crate::Kind;
+use crate::network_lists::{NetworkLists, Prefix};
+use crate::reading::{Mistakes, Section};
+use crate::segments::Segments;
+
+/// The networks the rules speak of, found by address or by origin AS.
+#[derive(Debug)]
+pub(crate) struct Networks {
+    networks: Vec<Network>,
+    segments: Segments,
+}
+
+/// One `[[net]]`.
+#[derive(Debug)]
+struct Network {
+    id: String,
+    class: Class,
+    kinds: Vec<Kind>,
+    asns: Vec<u32>,
+    /// Also carry others: being there makes it likely only.
+    hint_asns: Vec<u32>,
+    /// Networks whose addresses are not this one's although its lists hold them.
+    except: u64,
+    /// Whether its addresses are known at all, so that not being among them says something.
+    has_addresses: bool,
+    open_weight: i32,
+    click_weight: i32,
+}
+
+/// What a network is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Hides people's addresses: Apple's iCloud Private Relay.
+    Relay,
+    /// Fetches images for a mailbox provider's readers.
+    ImageProxy,
+    /// Filters mail and nothing else: nobody reads there.
+    MailFilter,
+    /// Belongs to a mail security vendor; browser isolation puts people there too.
+    MailSecurity,
+    /// A company's web gateway: people, elsewhere.
+    WebGateway,
+    /// Rented computers.
+    Cloud,
+}
+
+/// Whether a hit came from a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Inside,
+    /// From an AS that also carries it.
+    Near,
+    Outside,
+    /// Neither address nor AS can tell.
+    Unseen,
+}
+
+/// Where a hit came from, in bits of [`Networks`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whereabouts {
+    inside: u64,
+    near: u64,
+    routable: bool,
+    asn: bool,
+}
+
+impl Class {
+    pub(crate) fn from_code(code: &str) -> Option<Self> {
+        Some(match code {
+            "relay" => Self::Relay,
+            "image_proxy" => Self::ImageProxy,
+            "mailfilter" => Self::MailFilter,
+            "mailsec" => Self::MailSecurity,
+            "sse" => Self::WebGateway,
+            "cloud" => Self::Cloud,
+            _ => return None,
+        })
+    }
+}
+
+impl Networks {
+    pub(crate) fn read(sections: Vec<Section<'_>>, lists: &NetworkLists, mistakes: &Mistakes) -> Self {
+        if sections.len() > 64 {
+            mistakes.add(format_args!(
+                "net: there are {} networks, at most 64 can be told apart",
+                sections.len()
+            ));
+        }
+        let mut networks: Vec<Network> = Vec::new();
+        let mut prefixes = Vec::new();
+        let mut excepted = Vec::new();
+        for section in sections.into_iter().take(64) {
+            let id: String = section.required("id");
+            if networks.iter().any(|known| known.id == id) {
+                section.wrong("id", "is there twice");
+            }
+            if !section.has("class") {
+                section.wrong("class", "is missing");
+            }
+            let own = addresses(&section, lists);
+            excepted.push(section.optional::<Vec<String>>("except").unwrap_or_default());
+            networks.push(Network {
+                id,
+                class: section.code("class", Class::from_code).unwrap_or(Class::Cloud),
+                kinds: section
+                    .codes("kinds", Kind::from_code)
+                    .unwrap_or_else(|| vec![Kind::Open, Kind::Click]),
+                asns: section.optional("asns").unwrap_or_default(),
+                hint_asns: section.optional("hint_asns").unwrap_or_default(),
+                except: 0,
+                has_addresses: !own.is_empty(),
+                open_weight: section.optional("open_weight").unwrap_or_default(),
+                click_weight: section.optional("click_weight").unwrap_or_default(),
+            });
+            prefixes.push(own);
+            section.finish();
+        }
+        for (at, others) in excepted.into_iter().enumerate() {
+            for other in others {
+                match networks.iter().position(|network| network.id == other) {
+                    Some(bit) => networks[at].except |= 1 << bit,
+                    None => mistakes.add(format_args!(
+                        "net {} ({}).except: there is no network \"{other}\"",
+                        at + 1,
+                        networks[at].id
+                    )),
+                }
+            }
+        }
+        Self { segments: Segments::new(&prefixes), networks }
+    }
+
+    /// The number of the network with this id.
+    pub(crate) fn number(&self, id: &str) -> Option<usize> {
+        self.networks.iter().position(|network| network.id == id)
+    }
+
+    pub(crate) fn locate(&self, address: Option<IpAddr>, asn: Option<u32>) -> Whereabouts {
+        let address = address.map(|address| address.to_canonical());
+        let routable = address.filter(|address| !is_local(*address));
+        let mut inside = routable.map_or(0, |address| self.segments.holders(address));
+        let mut near = 0;
+        for (bit, network) in self.networks.iter().enumerate() {
+            if inside & network.except != 0 {
+                inside &= !(1 << bit);
+            }
+            let Some(asn) = asn else { continue };
+            if network.asns.contains(&asn) {
+                inside |= 1 << bit;
+            }
+            if network.hint_asns.contains(&asn) {
+                near |= 1 << bit;
+            }
+        }
+        Whereabouts { inside, near, routable: routable.is_some(), asn: asn.is_some() }
+    }
+
+    pub(crate) fn standing(&self, number: usize, at: Whereabouts) -> Standing {
+        let bit = 1 << number;
+        let network = &self.networks[number];
+        let told_by_asn = at.asn && !(network.asns.is_empty() && network.hint_asns.is_empty());
+        if at.inside & bit != 0 {
+            Standing::Inside
+        } else if at.near & bit != 0 {
+            Standing::Near
+        } else if told_by_asn || (at.routable && network.has_addresses) {
+            Standing::Outside
+        } else {
+            Standing::Unseen
+        }
+    }
+
+    /// The networks of this class that hold the hit, for this kind of hit.
+    pub(crate) fn holds(&self, at: Whereabouts, class: Class, kind: Kind) -> bool {
+        self.inside(at).any(|network| network.class == class && network.kinds.contains(&kind))
+    }
+
+    /// What the networks themselves add to a score.
+    pub(crate) fn weight(&self, at: Whereabouts, kind: Kind) -> i32 {
+        self.inside(at)
+            .map(|network| match kind {
+                Kind::Open => network.open_weight,
+                Kind::Click => network.click_weight,
+            })
+            .fold(0, i32::saturating_add)
+    }
+
+    fn inside(&self, at: Whereabouts) -> impl Iterator<Item = &Network> {
+        self.networks
+            .iter()
+            .enumerate()
+            .filter(move |(bit, _)| at.inside & (1 << bit) != 0)
+            .map(|(_, network)| network)
+    }
+}
+
+impl Whereabouts {
+    /// A network we know nothing against. Local addresses are none: behind a proxy nobody declared,
+    /// everybody has one.
+    pub(crate) fn is_access(self) -> bool {
+        (self.routable || self.asn) && self.inside == 0 && self.near == 0
+    }
+}
+
+fn addresses(section: &Section<'_>, lists: &NetworkLists) -> Vec<Prefix> {
+    let mut own = Vec::new();
+    for list in section.optional::<Vec<String>>("lists").unwrap_or_default() {
+        match lists.get(&list) {
+            Some(prefixes) => own.extend_from_slice(prefixes),
+            // A list we know but have not got: verdicts get less certain, and that is all.
+            None if NetworkLists::names().any(|known| known == list) => {}
+            None => section.wrong("lists", format_args!("there is no list \"{list}\"")),
+        }
+    }
+    for cidr in section.optional::<Vec<String>>("cidrs").unwrap_or_default() {
+        match Prefix::parse(&cidr) {
+            Some(prefix) => own.push(prefix),
+            None => section.wrong("cidrs", format_args!("\"{cidr}\" is not an address or a prefix")),
+        }
+    }
+    own
+}
+
+/// Addresses that say nothing about whose network it is: this computer, private and link-local ones.
+pub(crate) fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let carrier_nat = (v4.to_bits() >> 22) == (0x6440_0000 >> 22); // 100.64.0.0/10, RFC 6598
+            v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified() || carrier_nat
+        }
+        IpAddr::V6(v6) => {
+            v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified()
+        }
+    }
+}

@@ -1,0 +1,232 @@
+use std::path::PathBuf;
+
+use envelope::{Credentials, Secret};
+
+use super::address_pattern::AddressPattern;
+use super::document::{Entry, Section};
+use super::forms::{is_loopback, is_loopback_host, is_password};
+use super::listening::encryption;
+use super::problems::Complaint;
+use super::resolving::Resolving;
+use super::settings::{Encryption, OnDkim, UpstreamConfig, UpstreamLogin};
+
+const PASSWORDS: [&str; 4] = [
+    "upstream.*.password",
+    "upstream.*.password_file",
+    "upstream.*.password_env",
+    "upstream.*.password_credential",
+];
+
+impl Resolving<'_> {
+    /// Every `[upstream.NAME]`, in the order of the file.
+    pub(super) fn upstreams(&mut self) -> Vec<UpstreamConfig> {
+        let document = self.document;
+        if document.upstreams.is_empty() && !document.has_odd_upstream {
+            self.complaints.push(
+                Complaint::new("there is no upstream to hand mail to").key("upstream").help(
+                    "write [upstream.mine] with host = \"smtp.provider.example\" and auth = \"pass-through\"",
+                ),
+            );
+        }
+        let mut earlier: Vec<AddressPattern> = Vec::new();
+        let mut upstreams = Vec::new();
+        for section in &document.upstreams {
+            self.is_reached(section, &earlier);
+            earlier.extend(section.get::<Vec<AddressPattern>>("upstream.*.senders").unwrap_or_default());
+            upstreams.extend(self.upstream(section));
+        }
+        upstreams
+    }
+
+    fn upstream(&mut self, section: &Section) -> Option<UpstreamConfig> {
+        if section.own_name.is_empty()
+            || section.own_name.chars().any(|c| !c.is_alphanumeric() && !"-_.".contains(c))
+        {
+            self.complaints.push(
+                Complaint::new("the name of an upstream is made of letters, digits, `-`, `_` and `.`")
+                    .key(&section.name)
+                    .at(section.span.clone(), "other characters, or none"),
+            );
+        }
+        if section.entry("upstream.*.host").is_none() {
+            self.missing(
+                &format!("{}.host", section.name),
+                Some(section),
+                "write host = \"smtp.provider.example\"",
+            );
+        }
+        let host: Option<String> = section.get("upstream.*.host");
+        let tls = section.get("upstream.*.tls").map(encryption);
+        let port = match (section.entry("upstream.*.port"), tls) {
+            (None, Some(Encryption::StartTls)) => Some(587),
+            (None, Some(Encryption::None)) => Some(25),
+            _ => section.get("upstream.*.port").and_then(|port: u64| u16::try_from(port).ok()),
+        };
+        self.stays_private(section, host.as_deref(), tls);
+        self.is_somebody_else(section, host.as_deref(), port);
+        if let Some(entry) = section.entry("upstream.*.ca_file") {
+            self.pem_file(section, "upstream.*.ca_file", entry, "CERTIFICATE-----");
+        }
+        let login = self.login(section);
+        Some(UpstreamConfig {
+            name: section.own_name.clone(),
+            host: host?,
+            port: port?,
+            tls: tls?,
+            ca_file: section.get("upstream.*.ca_file").map(|path: PathBuf| self.surroundings.path(&path)),
+            senders: section.get("upstream.*.senders")?,
+            login: login?,
+            timeout: section.get("upstream.*.timeout")?,
+            on_dkim: match section.get("upstream.*.on_dkim")? {
+                "strip" => OnDkim::Strip,
+                _ => OnDkim::Keep,
+            },
+        })
+    }
+
+    /// An upstream that no sender ever reaches is a slip: all mail goes to another provider than was meant.
+    fn is_reached(&mut self, section: &Section, earlier: &[AddressPattern]) {
+        let senders: Vec<AddressPattern> = section.get("upstream.*.senders").unwrap_or_default();
+        let taken = |pattern: &AddressPattern| earlier.iter().any(|other| other.covers(pattern));
+        if !senders.is_empty() && senders.iter().all(taken) {
+            let place = section.entry("upstream.*.senders").map_or(&section.span, |entry| &entry.span);
+            self.complaints.push(
+                Complaint::new(format!("`{}` would never be used", section.name))
+                    .key(format!("{}.senders", section.name))
+                    .at(place.clone(), "upstreams above take all of these senders")
+                    .help(
+                        "a sender uses the first upstream that matches: put the one with fewer senders first",
+                    ),
+            );
+        }
+    }
+
+    fn stays_private(&mut self, section: &Section, host: Option<&str>, tls: Option<Encryption>) {
+        if tls == Some(Encryption::None)
+            && host.is_some_and(|host| !is_loopback_host(host))
+            && let Some(entry) = section.entry("upstream.*.tls")
+        {
+            self.complaints.push(
+                Complaint::new("mail would go to another machine in plain text")
+                    .key(&entry.path)
+                    .at(entry.span.clone(), "the host is not this machine")
+                    .help("use `tls = \"implicit\"` or \"starttls\""),
+            );
+        }
+    }
+
+    /// Handing mail to one of our own listeners would hand it on again, and again.
+    fn is_somebody_else(&mut self, section: &Section, host: Option<&str>, port: Option<u16>) {
+        let document = self.document;
+        let alone = [Section::default()];
+        let listeners = if document.listeners.is_empty() { &alone[..] } else { &document.listeners[..] };
+        let ours =
+            listeners.iter().filter_map(|listener| listener.get::<std::net::SocketAddr>("smtp[].listen"));
+        let mut here = ours.filter(|listen| is_loopback(listen.ip()) || listen.ip().is_unspecified());
+        if host.is_some_and(is_loopback_host) && here.any(|listen| Some(listen.port()) == port) {
+            let keys = ["upstream.*.port", "upstream.*.host"];
+            let entry = keys.iter().find_map(|key| section.entry(key));
+            self.complaints.extend(entry.map(|entry| {
+                Complaint::new(format!("`{}` is Waxseal itself", section.name))
+                    .key(&entry.path)
+                    .at(entry.span.clone(), "a listener of this file: mail would go round in circles")
+            }));
+        }
+    }
+
+    fn login(&mut self, section: &Section) -> Option<UpstreamLogin> {
+        let Some(auth) = section.entry("upstream.*.auth") else {
+            let help = "write auth = \"login\" (one account for everybody), \"pass-through\" (what the client logged in with) or \"none\"";
+            self.missing(&format!("{}.auth", section.name), Some(section), help);
+            return None;
+        };
+        let kind: &str = section.get("upstream.*.auth")?;
+        if kind != "login" {
+            for entry in
+                std::iter::once("upstream.*.username").chain(PASSWORDS).filter_map(|key| section.entry(key))
+            {
+                self.belongs_to(entry, "auth = \"login\"");
+            }
+            return Some(if kind == "none" { UpstreamLogin::None } else { UpstreamLogin::PassThrough });
+        }
+        if section.entry("upstream.*.username").is_none() {
+            self.complaints.push(
+                Complaint::new(format!("`{}.username` is missing", section.name))
+                    .key(format!("{}.username", section.name))
+                    .at(auth.span.clone(), "needs a login")
+                    .help("write username = \"relay@example.com\""),
+            );
+        }
+        let password = self.password(section, auth);
+        Some(UpstreamLogin::Account(Credentials {
+            login: section.get("upstream.*.username")?,
+            password: password?,
+        }))
+    }
+
+    /// From the one place that is named. Nothing that is said here shows what stands there.
+    fn password(&mut self, section: &Section, auth: &Entry) -> Option<Secret> {
+        let mut given = PASSWORDS.iter().filter_map(|key| Some((*key, section.entry(key)?)));
+        let Some((key, entry)) = given.next() else {
+            self.complaints.push(
+                Complaint::new(format!("`{}.password` is missing", section.name))
+                    .key(format!("{}.password", section.name))
+                    .at(auth.span.clone(), "needs a password")
+                    .help("write password_file, password_env or password_credential (or password, if only you can read this file)"),
+            );
+            return None;
+        };
+        for (_, more) in given {
+            self.complaints.push(
+                Complaint::new(format!("`{}` is one password too many", more.path))
+                    .key(&more.path)
+                    .at(more.key_span.clone(), "there is another")
+                    .help("keep one of password, password_file, password_env and password_credential"),
+            );
+        }
+        let found = match key {
+            "upstream.*.password" => return self.inline_password(section, entry),
+            "upstream.*.password_file" => self.surroundings.read(&section.get::<PathBuf>(key)?),
+            "upstream.*.password_env" => self.surroundings.variable(&section.get::<String>(key)?),
+            _ => self.surroundings.credential(&section.get::<String>(key)?),
+        };
+        let gives_none = |why| {
+            Complaint::new(format!("`{}` gives no password", entry.path))
+                .key(&entry.path)
+                .at(entry.span.clone(), why)
+        };
+        let found = match found {
+            Ok(text) => only_line(&text).map_err(gives_none),
+            Err(why) => Err(gives_none(why).help("name where the password is, do not write it here")),
+        };
+        found.map_err(|complaint| self.complaints.push(complaint)).ok()
+    }
+
+    fn inline_password(&mut self, section: &Section, entry: &Entry) -> Option<Secret> {
+        if self.surroundings.readable_by_all {
+            self.complaints.push(
+                Complaint::new(format!("`{}` can be read by everybody on this machine", entry.path))
+                    .key(&entry.path)
+                    .at(entry.key_span.clone(), "a password in a file that all may read")
+                    .help(format!("run: chmod o= {}", quoted(self.surroundings.file))),
+            );
+        }
+        section.get("upstream.*.password")
+    }
+}
+
+/// A password as editors and `echo` write it into a file: one line end does not belong to it.
+fn only_line(text: &str) -> Result<Secret, &'static str> {
+    let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+    match line {
+        "" => Err("it is empty"),
+        line if is_password(line) => Ok(Secret::new(line)),
+        _ => Err("it holds more than one line"),
+    }
+}
+
+/// `text` as a shell takes it.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}

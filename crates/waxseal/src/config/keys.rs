@@ -1,0 +1,563 @@
+use std::time::Duration;
+
+/// One key of the configuration file.
+///
+/// This table is the only place that says which keys there are, of what kind, and what holds when one is not
+/// set. What the program reads, what it refuses and `config/waxseal.toml` come from it.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// `limits.message_size`; `smtp[].listen` in each `[[smtp]]`; `upstream.*.host` in each `[upstream.NAME]`.
+    pub path: &'static str,
+    /// What may stand there.
+    pub kind: Kind,
+    /// What holds when it is not set, as TOML.
+    pub preset: Preset,
+    /// One line for the operator.
+    pub doc: &'static str,
+}
+
+/// What may stand at a key.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// A key of the design that this version does not have.
+    Later,
+    /// `[table]`.
+    Table,
+    /// `name = { … }`.
+    Inline,
+    /// `[[table]]`, any number of them.
+    Tables,
+    /// `[table.NAME]`, any number of them.
+    Named,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number between these.
+    Number(u64, u64),
+    /// A size with its unit, of at least so many octets.
+    Octets(u64),
+    /// A duration with its unit, between these.
+    Period(Duration, Duration),
+    /// One of the first words; the second are those of the design that this version does not have.
+    Word(&'static [&'static str], &'static [&'static str]),
+    /// A list of them, each once.
+    Words(&'static [&'static str], &'static [&'static str]),
+    /// Our own name in SMTP: a domain or an address literal, ASCII.
+    Hostname,
+    /// A host to connect to: a name or an IP address.
+    Host,
+    /// Text that is not empty and has no control characters.
+    Text,
+    /// The name of a header field that is ours to remove.
+    FieldName,
+    /// `http(s)://host[:port]`.
+    BaseUrl,
+    /// `sqlite:` and a path.
+    StoreUrl,
+    /// An IP address with a port.
+    Listen,
+    /// A list of IP networks.
+    Networks,
+    /// A list of `*`, `*@domain` or addresses, not empty.
+    Senders,
+    /// A list of `*@domain` or addresses.
+    Recipients,
+    /// One mail address.
+    Mailbox,
+    /// A list of mail addresses.
+    Mailboxes,
+    /// A list of patterns of links.
+    LinkPatterns,
+    /// The path of a file or folder.
+    Path,
+    /// The path of a file that holds a password.
+    PasswordFile,
+    /// The name of an environment variable or of a credential: shown to nobody, because whoever mistakes
+    /// the key writes the secret itself here.
+    SecretName,
+    /// A secret.
+    Secret,
+    /// An argon2id PHC string.
+    PasswordHash,
+}
+
+/// What holds when a key is not set.
+#[derive(Debug)]
+pub(super) enum Preset {
+    /// This, as TOML.
+    Default(&'static str),
+    /// Nothing: it has to be set where the feature is used. An example.
+    Needed(&'static str),
+    /// Nothing, and that is fine. An example.
+    Optional(&'static str),
+    /// It holds other keys.
+    Holds,
+}
+
+impl Key {
+    /// The key that holds this one: `smtp[]` for `smtp[].listen`, nothing for `smtp`.
+    pub(super) fn holder(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("", |(holder, _)| holder)
+    }
+
+    /// `listen` for `smtp[].listen`.
+    pub(super) fn name(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
+    }
+
+    /// Does this version have it?
+    pub(super) fn is_available(&self) -> bool {
+        !matches!(self.kind, Kind::Later)
+    }
+
+    /// Does its value have to stay unseen?
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret | Kind::SecretName | Kind::PasswordHash | Kind::Later)
+    }
+
+    /// Does it hold other keys rather than a value?
+    pub(super) fn is_holder(&self) -> bool {
+        matches!(self.kind, Kind::Table | Kind::Inline | Kind::Tables | Kind::Named)
+    }
+}
+
+/// The key at `path`, as the table spells it.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The keys right under `holder`.
+pub(super) fn within(holder: &str) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(move |key| key.holder() == holder)
+}
+
+use Preset::{Default, Holds, Needed, Optional};
+
+const fn holder(path: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { path, kind, preset: Holds, doc }
+}
+
+const fn key(path: &'static str, kind: Kind, preset: Preset, doc: &'static str) -> Key {
+    Key { path, kind, preset, doc }
+}
+
+const fn later(path: &'static str) -> Key {
+    Key { path, kind: Kind::Later, preset: Holds, doc: "" }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Less does not even hold a header: "35" was meant to be "35MB".
+const LEAST_MESSAGE_OCTETS: u64 = 1_000;
+
+/// In the order in which `config/waxseal.toml` shows them.
+pub(super) static KEYS: &[Key] = &[
+    key("schema", Kind::Number(1, 1), Default("1"), "Version of this file's layout."),
+    // ── server
+    holder("server", Kind::Table, "Who we are."),
+    key(
+        "server.hostname",
+        Kind::Hostname,
+        Optional("\"relay.example.com\""),
+        "The name this relay greets with and prints in Received fields; if not set, the system's host name.",
+    ),
+    later("server.label"),
+    // ── smtp
+    holder(
+        "smtp",
+        Kind::Tables,
+        "Where mail comes in: one table per listener. With none there is the one shown here, for this machine only.",
+    ),
+    key("smtp[].listen", Kind::Listen, Default("\"127.0.0.1:2525\""), "IP address and port."),
+    key(
+        "smtp[].tls",
+        Kind::Word(&["implicit", "starttls", "none"], &[]),
+        Default("\"none\""),
+        "implicit (port 465) | starttls (port 587) | none (plain text; with logins on a loopback address only).",
+    ),
+    key(
+        "smtp[].auth",
+        Kind::Word(&["required", "none"], &[]),
+        Default("\"required\""),
+        "required | none (on a loopback address, or for `allow_from` only).",
+    ),
+    key(
+        "smtp[].allow_from",
+        Kind::Networks,
+        Optional("[\"127.0.0.0/8\", \"::1/128\"]"),
+        "Who may connect; if not set, everybody who can log in.",
+    ),
+    key(
+        "smtp[].as",
+        Kind::Mailbox,
+        Optional("\"ops@example.com\""),
+        "With auth = \"none\": whose mail it is; if not set, the reverse-path says.",
+    ),
+    // ── tls
+    holder("tls", Kind::Table, "The certificate of our listeners."),
+    key(
+        "tls.mode",
+        Kind::Word(&["files", "self-signed", "none"], &["acme"]),
+        Needed("\"none\""),
+        "files | self-signed (made on the first run, for tests) | none (a proxy in front of the tracking endpoint does TLS).",
+    ),
+    key(
+        "tls.cert_file",
+        Kind::Path,
+        Optional("\"/etc/waxseal/cert.pem\""),
+        "With mode = \"files\": PEM, our certificate first, then those that lead to its authority.",
+    ),
+    key(
+        "tls.key_file",
+        Kind::Path,
+        Optional("\"/etc/waxseal/key.pem\""),
+        "With mode = \"files\": PEM, its private key.",
+    ),
+    later("tls.email"),
+    later("tls.directory"),
+    later("tls.challenge"),
+    // ── tracking
+    holder("tracking", Kind::Table, "Where recipients' clicks and pixels land, and what is tracked."),
+    key(
+        "tracking.enabled",
+        Kind::Flag,
+        Default("true"),
+        "false: nothing is rewritten, whatever a sender chose. Old links go on working.",
+    ),
+    key(
+        "tracking.base_url",
+        Kind::BaseUrl,
+        Needed("\"https://t.example.com\""),
+        "Where pixels and tracked links point. With http:// the endpoint speaks plain HTTP (tests).",
+    ),
+    key(
+        "tracking.listen",
+        Kind::Listen,
+        Default("\"127.0.0.1:8081\""),
+        "IP address and port of the endpoint; 0.0.0.0:443 if it speaks TLS itself.",
+    ),
+    key(
+        "tracking.trusted_proxies",
+        Kind::Networks,
+        Default("[]"),
+        "Networks of proxies whose X-Forwarded-For is believed.",
+    ),
+    holder("tracking.defaults", Kind::Inline, "What a sender who never chose anything gets."),
+    key("tracking.defaults.opens", Kind::Flag, Default("false"), "Add a pixel."),
+    key("tracking.defaults.links", Kind::Flag, Default("false"), "Wrap links."),
+    later("tracking.defaults.notify"),
+    key(
+        "tracking.locked",
+        Kind::Words(&["opens", "links"], &["notify"]),
+        Default("[]"),
+        "What senders may not change: \"opens\", \"links\" or both.",
+    ),
+    key(
+        "tracking.sticky",
+        Kind::Word(&["last-used", "off"], &[]),
+        Default("\"last-used\""),
+        "last-used (a message's own choice becomes the sender's default) | off (it counts for that message alone).",
+    ),
+    key(
+        "tracking.header",
+        Kind::FieldName,
+        Default("\"X-Waxseal-Track\""),
+        "Header field a client may set (opens, links, \"opens, links\" or none); always removed before the message goes on.",
+    ),
+    key(
+        "tracking.login_suffix",
+        Kind::Flag,
+        Default("true"),
+        "Understand the logins ana@example.com/none, /opens and /links, for clients that cannot set header fields.",
+    ),
+    key(
+        "tracking.on_failure",
+        Kind::Word(&["send-untracked"], &["defer"]),
+        Default("\"send-untracked\""),
+        "If rewriting or the store fails: send-untracked.",
+    ),
+    later("tracking.plain_http"),
+    later("tracking.domain"),
+    holder("tracking.links", Kind::Table, "Which links are wrapped."),
+    key("tracking.links.plain_text", Kind::Flag, Default("false"), "Wrap bare links of the text part too."),
+    key(
+        "tracking.links.keep",
+        Kind::LinkPatterns,
+        Default("[]"),
+        "Links that are never wrapped, for example \"*.example.com/unsubscribe*\"; * stands for any text.",
+    ),
+    key(
+        "tracking.links.keep_list_unsubscribe",
+        Kind::Flag,
+        Default("true"),
+        "Leave the target of List-Unsubscribe alone.",
+    ),
+    key(
+        "tracking.links.keep_if_text_is_url",
+        Kind::Flag,
+        Default("true"),
+        "Leave a link alone when its visible text is itself a URL: mail programs warn when the two differ.",
+    ),
+    key(
+        "tracking.links.keep_one_time",
+        Kind::Flag,
+        Default("true"),
+        "Leave sign-in, reset and other single-use links alone.",
+    ),
+    key("tracking.links.keep_app_links", Kind::Flag, Default("true"), "Leave links alone that open an app."),
+    holder("tracking.opens", Kind::Table, "The pixel."),
+    key(
+        "tracking.opens.position",
+        Kind::Word(&["auto", "end", "start"], &[]),
+        Default("\"auto\""),
+        "auto (at the end; at the start when the HTML is longer than providers show) | end | start.",
+    ),
+    later("tracking.opens.own_opens"),
+    // ── upstream
+    holder(
+        "upstream",
+        Kind::Named,
+        "Where mail goes out. The names are yours. A sender uses the first whose `senders` match.",
+    ),
+    key(
+        "upstream.*.host",
+        Kind::Host,
+        Needed("\"smtp.provider.example\""),
+        "The provider's submission server.",
+    ),
+    key(
+        "upstream.*.port",
+        Kind::Number(1, 65_535),
+        Default("465"),
+        "465 with implicit, 587 with starttls, 25 with none.",
+    ),
+    key(
+        "upstream.*.tls",
+        Kind::Word(&["implicit", "starttls", "none"], &[]),
+        Default("\"implicit\""),
+        "implicit | starttls | none (to this machine only).",
+    ),
+    key(
+        "upstream.*.ca_file",
+        Kind::Path,
+        Optional("\"/etc/waxseal/provider-ca.pem\""),
+        "PEM with the authorities to believe; if not set, the system's.",
+    ),
+    key(
+        "upstream.*.senders",
+        Kind::Senders,
+        Default("[\"*\"]"),
+        "Whose mail goes there: \"*\", \"*@example.com\" or \"ana@example.com\".",
+    ),
+    key(
+        "upstream.*.auth",
+        Kind::Word(&["login", "pass-through", "none"], &["xoauth2"]),
+        Needed("\"pass-through\""),
+        "login (one account for everybody) | pass-through (what the client logged in with; nothing is stored) | none.",
+    ),
+    key(
+        "upstream.*.username",
+        Kind::Text,
+        Optional("\"relay@example.com\""),
+        "With auth = \"login\", as is one of the four that follow.",
+    ),
+    key(
+        "upstream.*.password",
+        Kind::Secret,
+        Optional("\"…\""),
+        "Only in a file that not everybody on this machine may read.",
+    ),
+    key(
+        "upstream.*.password_file",
+        Kind::PasswordFile,
+        Optional("\"/etc/waxseal/provider-password\""),
+        "A file that holds the password; one line end is taken off.",
+    ),
+    key(
+        "upstream.*.password_env",
+        Kind::SecretName,
+        Optional("\"PROVIDER_PASSWORD\""),
+        "An environment variable that holds it.",
+    ),
+    key(
+        "upstream.*.password_credential",
+        Kind::SecretName,
+        Optional("\"provider-password\""),
+        "A systemd credential that holds it (LoadCredential=).",
+    ),
+    key(
+        "upstream.*.timeout",
+        Kind::Period(SECOND, HOUR),
+        Default("\"60s\""),
+        "How long the provider may take for each step.",
+    ),
+    key(
+        "upstream.*.on_dkim",
+        Kind::Word(&["keep", "strip"], &[]),
+        Default("\"keep\""),
+        "Mail that the client already DKIM-signed: keep (do not track it) | strip (take the signature off).",
+    ),
+    later("upstream.*.verify"),
+    later("upstream.*.oauth"),
+    later("upstream.*.from_must_match"),
+    later("upstream.*.delivery"),
+    later("upstream.*.on_unavailable"),
+    later("upstream.*.fan_out"),
+    later("upstream.*.retry"),
+    later("upstream.*.rate"),
+    later("upstream.*.pool"),
+    later("upstream.*.proxy"),
+    // ── auth
+    holder("auth", Kind::Table, "Who may send."),
+    key(
+        "auth.order",
+        Kind::Words(&["local", "upstream"], &[]),
+        Default("[\"local\", \"upstream\"]"),
+        "local: senders of the store and of this file. upstream: a login is right if a pass-through upstream takes it.",
+    ),
+    later("auth.throttle"),
+    // ── sender
+    holder(
+        "sender",
+        Kind::Tables,
+        "Senders whom this file declares; others are added with `waxseal sender add`. One table per sender.",
+    ),
+    key(
+        "sender[].address",
+        Kind::Mailbox,
+        Needed("\"ana@example.com\""),
+        "The login, and the sender's first address.",
+    ),
+    key("sender[].aliases", Kind::Mailboxes, Default("[]"), "Further addresses of the sender's own."),
+    key(
+        "sender[].password_hash",
+        Kind::PasswordHash,
+        Optional("\"$argon2id$v=19$m=19456,t=2,p=1$…\""),
+        "What `waxseal sender hash` prints.",
+    ),
+    holder(
+        "sender[].tracking",
+        Kind::Inline,
+        "The sender's choice; if not set, it is the sender's own to make.",
+    ),
+    key("sender[].tracking.opens", Kind::Flag, Optional("true"), "Add a pixel."),
+    key("sender[].tracking.links", Kind::Flag, Optional("false"), "Wrap links."),
+    later("sender[].tracking.notify"),
+    later("sender[].role"),
+    later("sender[].teams"),
+    // ── privacy
+    holder("privacy", Kind::Table, "What is kept about recipients."),
+    key(
+        "privacy.store_ip",
+        Kind::Word(&["none", "truncated", "full"], &[]),
+        Default("\"truncated\""),
+        "none | truncated (/24 of IPv4, /48 of IPv6) | full.",
+    ),
+    key(
+        "privacy.store_agent",
+        Kind::Word(&["none", "family", "full"], &[]),
+        Default("\"family\""),
+        "none | family (\"Outlook, Windows\") | full.",
+    ),
+    key(
+        "privacy.never_track",
+        Kind::Recipients,
+        Default("[]"),
+        "Recipients who are never tracked: \"*@example.org\" or \"legal@example.com\".",
+    ),
+    later("privacy.geo"),
+    later("privacy.geo_db"),
+    later("privacy.keep_events"),
+    later("privacy.keep_subjects"),
+    later("privacy.keep_bodies"),
+    later("privacy.honour_dnt"),
+    later("privacy.recipient_page"),
+    later("console"),
+    later("sharing"),
+    later("admin"),
+    later("notify"),
+    later("webhook"),
+    // ── store
+    holder("store", Kind::Table, "Where things are kept."),
+    key(
+        "store.url",
+        Kind::StoreUrl,
+        Default("\"sqlite:///var/lib/waxseal/waxseal.db\""),
+        "sqlite:///absolute/path or sqlite:path-relative-to-this-file.",
+    ),
+    key(
+        "store.spool",
+        Kind::Path,
+        Default("\"/var/lib/waxseal/spool\""),
+        "Folder for events that wait for the store.",
+    ),
+    key(
+        "store.signing_key_file",
+        Kind::Path,
+        Default("\"/var/lib/waxseal/links.key\""),
+        "Made on the first run. Keep it in every backup: old links die with it.",
+    ),
+    later("store.url_file"),
+    later("store.url_env"),
+    later("store.url_credential"),
+    later("store.backup"),
+    later("store.low_disk"),
+    // ── limits
+    holder("limits", Kind::Table, "How much, and how long."),
+    key("limits.message_size", Kind::Octets(LEAST_MESSAGE_OCTETS), Default("\"35MB\""), "Largest message."),
+    key("limits.recipients", Kind::Number(1, 100_000), Default("100"), "Recipients of one message."),
+    key(
+        "limits.connections",
+        Kind::Number(1, 1_000_000),
+        Default("200"),
+        "Connections of all listeners together.",
+    ),
+    key(
+        "limits.connections_per_address",
+        Kind::Number(1, 1_000_000),
+        Default("50"),
+        "Connections from one IP address.",
+    ),
+    key(
+        "limits.in_flight",
+        Kind::Octets(LEAST_MESSAGE_OCTETS),
+        Default("\"256MB\""),
+        "Content under way in all connections together; at least twice `message_size`.",
+    ),
+    key(
+        "limits.rewrite_time",
+        Kind::Period(Duration::from_millis(1), MINUTE),
+        Default("\"2s\""),
+        "After this a message goes out untouched.",
+    ),
+    key(
+        "limits.shutdown_grace",
+        Kind::Period(Duration::ZERO, HOUR),
+        Default("\"30s\""),
+        "How long what is under way may take when told to end.",
+    ),
+    later("limits.per_sender"),
+    later("limits.tracking_per_ip"),
+    later("autoconfig"),
+    // ── log
+    holder("log", Kind::Table, "What is logged, to standard error."),
+    key(
+        "log.level",
+        Kind::Word(&["error", "warn", "info", "debug", "trace"], &[]),
+        Default("\"info\""),
+        "error | warn | info (one line a message) | debug | trace.",
+    ),
+    key(
+        "log.format",
+        Kind::Word(&["auto", "text", "json"], &["journald"]),
+        Default("\"auto\""),
+        "auto | text | json.",
+    ),
+    key(
+        "log.addresses",
+        Kind::Word(&["masked", "full", "none"], &[]),
+        Default("\"masked\""),
+        "masked (a…@example.com) | full | none.",
+    ),
+];

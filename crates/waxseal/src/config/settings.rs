@@ -1,0 +1,315 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use envelope::{Choice, Credentials, Mailbox, Secret};
+
+use super::address_pattern::AddressPattern;
+use super::network::Network;
+
+/// What the program runs on: the configuration file, resolved and checked before any port opens.
+///
+/// Paths are absolute or relative to the working directory, no longer to the file.
+/// `Debug` shows no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The name in the greeting and in `Received` fields.
+    pub hostname: String,
+    /// Where mail comes in; never empty.
+    pub listeners: Vec<Listener>,
+    /// Where the certificate comes from.
+    pub certificate: Certificate,
+    /// What is tracked, and where recipients' clicks land.
+    pub tracking: Tracking,
+    /// Providers, in the order of the file: a sender uses the first whose `senders` match. Never empty.
+    pub upstreams: Vec<UpstreamConfig>,
+    /// Where a login is looked for, in this order.
+    pub login_order: Vec<LoginPlace>,
+    /// The senders this file declares.
+    pub senders: Vec<SenderConfig>,
+    /// What is kept about recipients.
+    pub privacy: Privacy,
+    /// Where things are kept.
+    pub store: StoreConfig,
+    /// How much, and how long.
+    pub limits: LimitsConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// One `[[smtp]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The address it listens on.
+    pub listen: SocketAddr,
+    /// How connections to it are encrypted.
+    pub tls: Encryption,
+    /// Does one have to log in?
+    pub login_required: bool,
+    /// Who may connect; `None` means everybody.
+    pub allow_from: Option<Vec<Network>>,
+    /// Without a login: everything is this address's; `None` means that the reverse-path says.
+    pub sender: Option<Mailbox>,
+}
+
+/// How a connection is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// TLS from the first octet.
+    Implicit,
+    /// The STARTTLS command.
+    StartTls,
+    /// Plain text.
+    None,
+}
+
+/// Where the certificate of our listeners comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// There is none: nothing here speaks TLS.
+    None,
+    /// Made by us on the first run.
+    SelfSigned,
+    /// From these PEM files.
+    Files {
+        /// The certificate and those that lead to its authority.
+        cert_file: PathBuf,
+        /// Its private key.
+        key_file: PathBuf,
+    },
+}
+
+/// `[tracking]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the file")]
+pub struct Tracking {
+    /// False: nothing is rewritten, whatever a sender chose.
+    pub enabled: bool,
+    /// Where pixels and tracked links point: `https://host[:port]`, without a slash at the end.
+    pub base_url: String,
+    /// The address the tracking endpoint listens on.
+    pub listen: SocketAddr,
+    /// Does the endpoint speak TLS? If not, something in front of it does, or this is a test.
+    pub tls: bool,
+    /// Proxies whose word about the client's address is taken.
+    pub trusted_proxies: Vec<Network>,
+    /// What a sender who never chose gets.
+    pub defaults: Choice,
+    /// The switches that senders may not change.
+    pub locked: Choice,
+    /// A message's own choice becomes the sender's default.
+    pub sticky: bool,
+    /// The header field a client may set; always removed.
+    pub header: String,
+    /// Understand the login `ana@example.com/none`.
+    pub login_suffix: bool,
+    /// Which links are wrapped.
+    pub links: Links,
+    /// Where the pixel goes.
+    pub pixel: PixelPosition,
+}
+
+/// `[tracking.links]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the file")]
+pub struct Links {
+    /// Wrap bare links of the text part too.
+    pub plain_text: bool,
+    /// Patterns of links that are never wrapped: host and path, `*` stands for any text.
+    pub keep: Vec<String>,
+    /// Leave the target of List-Unsubscribe alone.
+    pub keep_list_unsubscribe: bool,
+    /// Leave a link alone whose visible text is itself a URL.
+    pub keep_if_text_is_url: bool,
+    /// Leave sign-in, reset and other single-use links alone.
+    pub keep_one_time: bool,
+    /// Leave links alone that open an app.
+    pub keep_app_links: bool,
+}
+
+/// `tracking.opens.position`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PixelPosition {
+    /// At the end, or at the start of long HTML.
+    Auto,
+    /// At the end.
+    End,
+    /// At the start.
+    Start,
+}
+
+/// One `[upstream.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// The operator's name for it.
+    pub name: String,
+    /// Host name or IP address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// How the connection is encrypted; [`Encryption::None`] only to this machine.
+    pub tls: Encryption,
+    /// PEM file of the authorities to believe, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whose mail goes there; never empty.
+    pub senders: Vec<AddressPattern>,
+    /// What to log in with.
+    pub login: UpstreamLogin,
+    /// How long the provider may take for each step.
+    pub timeout: Duration,
+    /// What to do with mail that the client already DKIM-signed.
+    pub on_dkim: OnDkim,
+}
+
+/// What we log in with at an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamLogin {
+    /// One account for everybody.
+    Account(Credentials),
+    /// What the client logged in with.
+    PassThrough,
+    /// Nothing.
+    None,
+}
+
+/// `upstream.NAME.on_dkim`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDkim {
+    /// Keep the signature and do not track.
+    Keep,
+    /// Take the signature off and track.
+    Strip,
+}
+
+/// One place where a login may be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginPlace {
+    /// The store and this file.
+    Local,
+    /// The provider: the login is right if it takes it.
+    Upstream,
+}
+
+/// One `[[sender]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SenderConfig {
+    /// The login, and the first of the sender's own addresses.
+    pub address: Mailbox,
+    /// Further addresses of the sender's own.
+    pub aliases: Vec<Mailbox>,
+    /// An argon2id PHC string; without one this sender cannot log in by a password of ours.
+    pub password_hash: Option<Secret>,
+    /// The sender's choice, kept by the file.
+    pub tracking: Option<Choice>,
+}
+
+/// `[privacy]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Privacy {
+    /// How much of an address is kept.
+    pub store_ip: StoreIp,
+    /// How much of a user agent is kept.
+    pub store_agent: StoreAgent,
+    /// Recipients who are never tracked.
+    pub never_track: Vec<AddressPattern>,
+}
+
+/// `privacy.store_ip`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreIp {
+    /// Nothing.
+    None,
+    /// The /24 (IPv4) or /48 (IPv6).
+    Truncated,
+    /// All of it.
+    Full,
+}
+
+/// `privacy.store_agent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreAgent {
+    /// Nothing.
+    None,
+    /// "Outlook, Windows".
+    Family,
+    /// All of it.
+    Full,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// The SQLite file.
+    pub database: PathBuf,
+    /// The folder for events that wait for the store.
+    pub spool: PathBuf,
+    /// The keys that sign links; made on the first run.
+    pub signing_key_file: PathBuf,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Largest message, in octets.
+    pub message_octets: u64,
+    /// Recipients of one message.
+    pub recipients: usize,
+    /// Connections of all listeners together.
+    pub connections: usize,
+    /// Connections from one address.
+    pub connections_per_address: usize,
+    /// Octets of content under way, of all connections together; at least twice `message_octets`.
+    pub in_flight_octets: u64,
+    /// After this a message goes out as it came.
+    pub rewrite_time: Duration,
+    /// How long what is under way may take when the program is told to end.
+    pub shutdown_grace: Duration,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The least that is logged.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+    /// How much of a mail address is shown.
+    pub addresses: LogAddresses,
+}
+
+/// `log.level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// The operator must act.
+    Error,
+    /// Odd, nothing lost.
+    Warn,
+    /// Lifecycle, and one line a message.
+    Info,
+    /// Each step.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// `log.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text for people, on a terminal or not.
+    Auto,
+    /// Text.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `log.addresses`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogAddresses {
+    /// `a…@example.com`.
+    Masked,
+    /// As they are.
+    Full,
+    /// Not at all.
+    None,
+}

@@ -1,0 +1,96 @@
+//! The sockets of `waxseal run`: all are open before anything is served.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use relay::{Door, Relay, Submitter};
+use rustls::ServerConfig;
+use smtp::{AuthPolicy, Deadlines, Limits, ListenerConfig, TlsMode};
+use tokio::net::TcpListener;
+
+use crate::certificates;
+use crate::config::{Certificate, Config, Encryption, Listener};
+
+/// A mail listener that is open.
+pub(crate) struct MailDoor {
+    pub(crate) socket: TcpListener,
+    pub(crate) config: Arc<ListenerConfig>,
+    pub(crate) door: Arc<Door>,
+}
+
+/// The certificate our listeners show, if one of them speaks TLS.
+pub(crate) fn certificate(config: &Config) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+    match &config.certificate {
+        Certificate::None => Ok(None),
+        Certificate::SelfSigned => {
+            let host = config.tracking.base_url.split("://").nth(1).unwrap_or_default();
+            let host = host.split(':').next().unwrap_or_default();
+            let names = vec![config.hostname.clone(), host.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()];
+            certificates::self_signed(names).map(Some)
+        }
+        Certificate::Files { cert_file, key_file } => certificates::from_files(cert_file, key_file).map(Some),
+    }
+}
+
+/// Opens the socket of every `[[smtp]]`.
+pub(crate) async fn mail_doors(
+    config: &Config,
+    certificate: Option<&Arc<ServerConfig>>,
+    relay: &Arc<Relay>,
+) -> anyhow::Result<Vec<MailDoor>> {
+    let limits = &config.limits;
+    let in_flight = usize::try_from(limits.in_flight_octets).unwrap_or(usize::MAX);
+    let shared = Limits::new(limits.connections, limits.connections_per_address, in_flight);
+    let mut doors = Vec::new();
+    for listener in &config.listeners {
+        let socket = bind(listener.listen).await?;
+        let submitter = match (&listener.sender, listener.login_required) {
+            (_, true) => Submitter::Authenticated,
+            (Some(address), false) => Submitter::Address(address.clone()),
+            (None, false) => Submitter::ReversePath,
+        };
+        doors.push(MailDoor {
+            socket,
+            config: Arc::new(listener_config(config, listener, certificate, shared.clone())?),
+            door: Arc::new(Door::new(relay.clone(), submitter)),
+        });
+    }
+    Ok(doors)
+}
+
+/// Opens one socket.
+pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+fn listener_config(
+    config: &Config,
+    listener: &Listener,
+    certificate: Option<&Arc<ServerConfig>>,
+    limits: Arc<Limits>,
+) -> anyhow::Result<ListenerConfig> {
+    let certificate = || certificate.cloned().context("a listener speaks TLS and there is no certificate");
+    let networks = listener.allow_from.clone();
+    Ok(ListenerConfig {
+        tls: match listener.tls {
+            Encryption::None => TlsMode::None,
+            Encryption::Implicit => TlsMode::Implicit(certificate()?),
+            Encryption::StartTls => TlsMode::StartTls(certificate()?),
+        },
+        auth: if listener.login_required { AuthPolicy::Required } else { AuthPolicy::None },
+        // The configuration allows plain text on loopback only; the listener looks at each connection.
+        allow_plain_auth: listener.tls == Encryption::None,
+        max_message_octets: config.limits.message_octets,
+        max_recipients: config.limits.recipients,
+        deadlines: Deadlines { grace: config.limits.shutdown_grace, ..Deadlines::default() },
+        allow_from: networks.map(|networks| -> smtp::AllowFrom {
+            Arc::new(move |ip| networks.iter().any(|network| network.contains(ip)))
+        }),
+        ..ListenerConfig::new(listener.listen.to_string(), config.hostname.clone(), limits)
+    })
+}
+
+/// How long after the grace the rest of the program may take.
+pub(crate) const TIME_TO_CLOSE: Duration = Duration::from_secs(5);

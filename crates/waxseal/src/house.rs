@@ -1,0 +1,99 @@
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use envelope::Clock;
+use relay::{Relay, Settings};
+use seal::Keys;
+use store::{Journal, Recorder, SqliteStore, Store};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::key_file;
+
+/// What everything that serves shares: the store, the keys, the relay.
+pub(crate) struct House {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sqlite: SqliteStore,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) relay: Arc<Relay>,
+}
+
+/// Where a house keeps what it remembers.
+#[derive(Clone, Debug)]
+pub(crate) struct Cellar {
+    /// The SQLite file.
+    pub(crate) store: PathBuf,
+    /// The folder where events wait for the store.
+    pub(crate) spool: PathBuf,
+    /// The keys that links are signed with.
+    pub(crate) keys: PathBuf,
+}
+
+/// How often what waits in the journal is offered to the store.
+const REPLAY_EVERY: Duration = Duration::from_secs(5);
+
+impl House {
+    /// Opens the store and the keys; makes both on the first run. Opens no port.
+    pub(crate) fn build(cellar: &Cellar, settings: Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let keys = Arc::new(key_file::read_or_make(&cellar.keys)?);
+        let sqlite = SqliteStore::open(&cellar.store)
+            .with_context(|| format!("cannot open the store {}", cellar.store.display()))?;
+        let journal = Journal::open(&cellar.spool)
+            .with_context(|| format!("cannot open the folder {}", cellar.spool.display()))?;
+        let store: Arc<dyn Store> = Arc::new(sqlite.clone());
+        let recorder = Arc::new(Recorder::new(store.clone(), journal));
+        let relay = Arc::new(Relay::new(settings, keys.clone(), store.clone(), clock)?);
+        Ok(Self { store, sqlite, recorder, keys, relay })
+    }
+
+    /// Offers the journal's events to the store until `shutdown`.
+    pub(crate) fn replaying(&self, mut shutdown: watch::Receiver<bool>) -> impl Future<Output = ()> + use<> {
+        let recorder = self.recorder.clone();
+        async move {
+            while !*shutdown.borrow() {
+                match recorder.replay().await {
+                    Ok(0) => {}
+                    Ok(events) => tracing::info!(events, "events from the journal are in the store now"),
+                    Err(error) => tracing::warn!(%error, "the journal's events still wait for the store"),
+                }
+                let _ = tokio::time::timeout(REPLAY_EVERY, shutdown.wait_for(|stop| *stop)).await;
+            }
+        }
+    }
+}
+
+/// Tasks that serve until shutdown. One that ends before ends all: half a relay is worse than a restart.
+#[derive(Default)]
+pub(crate) struct Serving {
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl Serving {
+    pub(crate) fn spawn(&mut self, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Until `shutdown`, or until a task ends before it was told to.
+    pub(crate) async fn until_told(&mut self, mut shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+        tokio::select! {
+            biased;
+            _ = shutdown.wait_for(|stop| *stop) => Ok(()),
+            Some(ended) = self.tasks.join_next() => {
+                ended.context("a part of the relay panicked")??;
+                anyhow::bail!("a part of the relay ended by itself")
+            }
+        }
+    }
+
+    /// Until every task has ended.
+    pub(crate) async fn finished(&mut self) -> anyhow::Result<()> {
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.context("a part of the relay panicked")??;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+use envelope::Timestamp;
+use jiff::tz::TimeZone;
+
+/// `2026-11-24 09:31:02` in this computer's zone.
+pub(crate) fn local_time(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.unix_millis())
+        .map(|at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string())
+        .unwrap_or_default()
+}
+
+/// Subjects, addresses and URLs are other people's text: no control character of theirs reaches the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// The text, cut to `width` characters with a sign that it was.
+pub(crate) fn shortened(text: &str, width: usize) -> String {
+    let text = printable(text);
+    if text.chars().count() <= width {
+        return text;
+    }
+    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}

@@ -1,0 +1,95 @@
+use std::sync::Arc;
+
+use anyhow::Context;
+use envelope::{Clock, SystemClock};
+use tokio::sync::watch;
+use track::Endpoint;
+
+use crate::cli::ConfigArg;
+use crate::config::Config;
+use crate::doors::{self, MailDoor, TIME_TO_CLOSE};
+use crate::exit::{self, Failure, Outcome};
+use crate::house::{House, Serving};
+use crate::{check, logging, signals, wiring};
+
+/// Runs the relay and the tracking endpoint in the foreground until a signal.
+pub(crate) async fn run(args: &ConfigArg) -> Outcome {
+    let config = check::read(&args.config)?;
+    let (level, format, addresses) = wiring::log(&config.log);
+    logging::begin(level, format, addresses);
+    let shutdown = signals::shutdown()?;
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let house = House::build(&wiring::cellar(&config), wiring::settings(&config)?, clock.clone())?;
+    let mut serving = open(&config, &house, clock, &shutdown).await.map_err(unavailable)?;
+    tracing::info!(
+        config = %args.config.display(),
+        listeners = config.listeners.len(),
+        upstreams = config.upstreams.len(),
+        tracking = %config.tracking.base_url,
+        version = env!("CARGO_PKG_VERSION"),
+        "ready"
+    );
+
+    serving.until_told(shutdown).await?;
+    drain(&config, serving).await;
+    house.sqlite.close().await;
+    tracing::info!("ended");
+    Ok(exit::OK)
+}
+
+/// Opens every socket, then serves on all of them.
+async fn open(
+    config: &Config,
+    house: &House,
+    clock: Arc<dyn Clock>,
+    shutdown: &watch::Receiver<bool>,
+) -> anyhow::Result<Serving> {
+    let certificate = doors::certificate(config)?;
+    let mail_doors = doors::mail_doors(config, certificate.as_ref(), &house.relay).await?;
+    let tracking = doors::bind(config.tracking.listen).await?;
+
+    let mut serving = Serving::default();
+    for MailDoor { socket, config, door } in mail_doors {
+        let stop = shutdown.clone();
+        serving.spawn(async move {
+            smtp::serve(socket, config, door, stop).await;
+            Ok(())
+        });
+    }
+    let (keep_address, keep_agent) = wiring::keeps(config);
+    let proxies = config.tracking.trusted_proxies.iter().map(|network| network.to_string().parse());
+    let endpoint = Arc::new(Endpoint {
+        trusted_proxies: proxies.collect::<Result<_, _>>().context("a trusted proxy is not a network")?,
+        keep_address,
+        keep_agent,
+        ..Endpoint::new(house.keys.clone(), Some(house.recorder.clone()), clock)
+    });
+    let tls = if config.tracking.tls {
+        Some(certificate.context("the tracking endpoint speaks TLS and there is no certificate")?)
+    } else {
+        None
+    };
+    let stop = shutdown.clone();
+    serving.spawn(async move { Ok(track::serve(tracking, tls, endpoint, stop).await?) });
+    let replaying = house.replaying(shutdown.clone());
+    serving.spawn(async move {
+        replaying.await;
+        Ok(())
+    });
+    Ok(serving)
+}
+
+/// What is under way may finish within the grace; then the program ends all the same.
+async fn drain(config: &Config, mut serving: Serving) {
+    let patience = config.limits.shutdown_grace + TIME_TO_CLOSE;
+    match tokio::time::timeout(patience, serving.finished()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(error = %format!("{error:#}"), "a part of the relay failed at the end"),
+        Err(_) => tracing::warn!("the grace is over; what was still under way is given up"),
+    }
+}
+
+fn unavailable(error: anyhow::Error) -> Failure {
+    Failure::new(exit::UNAVAILABLE, error)
+}

@@ -1,0 +1,181 @@
+//! From what the file says to what each crate wants to know.
+
+use std::sync::Arc;
+
+use envelope::Mailbox;
+use relay::event::Addresses;
+use relay::{AddressPattern, ConfiguredSender, LoginOrder, OnDkim, Rewriting, Route, RouteLogin, Settings};
+use rewrite::{LinkRules, PixelPosition};
+use track::{KeepAddress, KeepAgent};
+use upstream::{Tls, Trust, Upstream};
+
+use crate::certificates;
+use crate::config::{self, Config};
+use crate::house::Cellar;
+use crate::logging::Format;
+
+/// What the relay runs on.
+///
+/// # Errors
+/// When a file of certificates cannot be read any more.
+pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
+    let routes = config.upstreams.iter().map(|upstream| route(config, upstream));
+    Ok(Settings {
+        hostname: config.hostname.clone(),
+        tracking_enabled: config.tracking.enabled,
+        base_url: config.tracking.base_url.clone(),
+        track_field: config.tracking.header.clone(),
+        login_suffix: config.tracking.login_suffix,
+        sticky: config.tracking.sticky,
+        defaults: config.tracking.defaults,
+        locked: config.tracking.locked,
+        never_track: config.privacy.never_track.iter().map(pattern).collect(),
+        rewriting: rewriting(&config.tracking),
+        rewrite_time: config.limits.rewrite_time,
+        login_order: config.login_order.iter().map(login_order).collect(),
+        senders: config.senders.iter().map(sender).collect(),
+        routes: routes.collect::<Result<_, _>>()?,
+    })
+}
+
+/// Where things are kept.
+pub(crate) fn cellar(config: &Config) -> Cellar {
+    Cellar {
+        store: config.store.database.clone(),
+        spool: config.store.spool.clone(),
+        keys: config.store.signing_key_file.clone(),
+    }
+}
+
+/// What the tracking endpoint keeps of who asked.
+pub(crate) fn keeps(config: &Config) -> (KeepAddress, KeepAgent) {
+    let address = match config.privacy.store_ip {
+        config::StoreIp::None => KeepAddress::None,
+        config::StoreIp::Truncated => KeepAddress::Truncated,
+        config::StoreIp::Full => KeepAddress::Full,
+    };
+    let agent = match config.privacy.store_agent {
+        config::StoreAgent::None => KeepAgent::None,
+        config::StoreAgent::Family => KeepAgent::Family,
+        config::StoreAgent::Full => KeepAgent::Full,
+    };
+    (address, agent)
+}
+
+/// How the log looks: level, format, addresses.
+pub(crate) fn log(config: &config::LogConfig) -> (&'static str, Format, Addresses) {
+    let level = match config.level {
+        config::LogLevel::Error => "error",
+        config::LogLevel::Warn => "warn",
+        config::LogLevel::Info => "info",
+        config::LogLevel::Debug => "debug",
+        config::LogLevel::Trace => "trace",
+    };
+    let format = match config.format {
+        config::LogFormat::Auto => Format::Auto,
+        config::LogFormat::Text => Format::Text,
+        config::LogFormat::Json => Format::Json,
+    };
+    let addresses = match config.addresses {
+        config::LogAddresses::Masked => Addresses::Masked,
+        config::LogAddresses::Full => Addresses::Full,
+        config::LogAddresses::None => Addresses::None,
+    };
+    (level, format, addresses)
+}
+
+/// One line for a person who asked whether the file is fine.
+pub(crate) fn summary(config: &Config) -> String {
+    let count = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    format!(
+        "{}, {}, {} in the file, links go to {}",
+        count(config.listeners.len(), "listener"),
+        count(config.upstreams.len(), "upstream"),
+        count(config.senders.len(), "sender"),
+        config.tracking.base_url
+    )
+}
+
+/// Is this address, or alias, a `[[sender]]` of the file?
+pub(crate) fn declares(config: &Config, address: &Mailbox) -> bool {
+    config
+        .senders
+        .iter()
+        .any(|sender| std::iter::once(&sender.address).chain(&sender.aliases).any(|own| own.same_mailbox(address)))
+}
+
+fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<Route> {
+    let trust = match &upstream.ca_file {
+        Some(file) => Trust::Roots(certificates::chain_of(file)?),
+        None => Trust::System,
+    };
+    Ok(Route {
+        senders: upstream.senders.iter().map(pattern).collect(),
+        upstream: Upstream {
+            name: upstream.name.clone(),
+            host: upstream.host.clone(),
+            port: upstream.port,
+            tls: match upstream.tls {
+                config::Encryption::Implicit => Tls::Implicit,
+                config::Encryption::StartTls => Tls::StartTls,
+                config::Encryption::None => Tls::None,
+            },
+            trust,
+            helo: config.hostname.clone(),
+            timeout: upstream.timeout,
+        },
+        login: match &upstream.login {
+            config::UpstreamLogin::Account(credentials) => RouteLogin::Account(credentials.clone()),
+            config::UpstreamLogin::PassThrough => RouteLogin::PassThrough,
+            config::UpstreamLogin::None => RouteLogin::None,
+        },
+        on_dkim: match upstream.on_dkim {
+            config::OnDkim::Keep => OnDkim::Keep,
+            config::OnDkim::Strip => OnDkim::Strip,
+        },
+    })
+}
+
+fn rewriting(tracking: &config::Tracking) -> Rewriting {
+    let links = &tracking.links;
+    let rules = LinkRules {
+        keep: links.keep.clone(),
+        keep_list_unsubscribe: links.keep_list_unsubscribe,
+        keep_if_text_is_url: links.keep_if_text_is_url,
+        keep_one_time: links.keep_one_time,
+        keep_app_links: links.keep_app_links,
+    };
+    Rewriting {
+        rules: Arc::new(rules),
+        position: match tracking.pixel {
+            config::PixelPosition::Auto => PixelPosition::Auto,
+            config::PixelPosition::End => PixelPosition::End,
+            config::PixelPosition::Start => PixelPosition::Start,
+        },
+        plain_text: links.plain_text,
+    }
+}
+
+fn pattern(pattern: &config::AddressPattern) -> AddressPattern {
+    match pattern {
+        config::AddressPattern::Anyone => AddressPattern::Anyone,
+        config::AddressPattern::Domain(domain) => AddressPattern::Domain(domain.clone()),
+        config::AddressPattern::Address(address) => AddressPattern::Address(address.to_string()),
+    }
+}
+
+fn login_order(place: &config::LoginPlace) -> LoginOrder {
+    match place {
+        config::LoginPlace::Local => LoginOrder::Local,
+        config::LoginPlace::Upstream => LoginOrder::Upstream,
+    }
+}
+
+fn sender(sender: &config::SenderConfig) -> ConfiguredSender {
+    ConfiguredSender {
+        address: sender.address.clone(),
+        aliases: sender.aliases.clone(),
+        password_hash: sender.password_hash.as_ref().map(|hash| hash.expose().to_owned()),
+        choice: sender.tracking,
+    }
+}

@@ -1,0 +1,223 @@
+//! What happens when something is away, slow, full, hostile or killed.
+
+mod harness;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use harness::client::Client;
+use harness::http;
+use harness::provider::{Behaviour, Provider, Script};
+use harness::{Relay, eventually, free_address, open_listener, plain_upstream};
+
+const TRACKED: &[u8] =
+    b"From: a@b.example\r\nContent-Type: text/html\r\n\r\n<p><a href=\"https://example.org/x\">x</a></p>\r\n";
+
+fn at(place: &str, behaviour: Behaviour) -> Script {
+    Script { at: [(place.to_owned(), behaviour)].into(), ..Script::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_away_is_a_451_that_a_person_understands() {
+    let relay = Relay::start(free_address());
+    let mut client = Client::greeted(relay.smtp);
+    let reply = client.mail(&["jo@example.net"], TRACKED);
+    assert!(reply.starts_with("451 4.4.1 Your provider 127.0.0.1 does not answer right now"), "{reply}");
+    assert!(client.say("NOOP").starts_with("250"), "the connection stays usable");
+    assert!(relay.json("messages").is_empty(), "nothing is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_fails_at_each_stage() {
+    for (place, behaviour, expected) in [
+        ("CONNECT", Behaviour::Say("554 5.7.1 go away"), "554 5.7.1 127.0.0.1 said: go away"),
+        ("CONNECT", Behaviour::Stall, "451 4.4.1"),
+        ("EHLO", Behaviour::Close, "451 4.4.2"),
+        ("MAIL", Behaviour::Say("550 5.7.1 not you"), "550 5.7.1 127.0.0.1 said: not you"),
+        ("MAIL", Behaviour::Stall, "451 4.4.1"),
+        ("RCPT jo@", Behaviour::Say("450 4.2.1 later"), "450 4.2.1 127.0.0.1 said: later"),
+        ("DATA", Behaviour::Say("451 4.3.0 not now"), "451 4.3.0 127.0.0.1 said: not now"),
+        ("DATA", Behaviour::Close, "451 4.4.2"),
+        (".", Behaviour::Say("554-5.7.1 spam\r\n554 5.7.1 see our page"), "554-5.7.1 127.0.0.1 said: spam"),
+        (".", Behaviour::Say("421 4.3.2 closing"), "451 4.3.2 127.0.0.1 said: closing"),
+        (".", Behaviour::Close, "451 4.4.2 Your provider 127.0.0.1 did not confirm"),
+    ] {
+        let provider = Provider::start(at(place, behaviour.clone())).await;
+        let relay = Relay::start(provider.address);
+        let mut client = Client::greeted(relay.smtp);
+        let reply = client.mail(&["jo@example.net"], TRACKED);
+        assert!(reply.starts_with(expected), "{place} {behaviour:?}: {reply}");
+        assert!(client.say("RSET").starts_with("250"));
+        assert!(client.say("NOOP").starts_with("250"));
+        assert!(provider.received().is_empty(), "{place}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_vanishes_before_the_final_dot_sends_nothing() {
+    let provider = Provider::start(Script::default()).await;
+    let relay = Relay::start(provider.address);
+    let mut client = Client::greeted(relay.smtp);
+    for line in ["MAIL FROM:<ana@example.com>", "RCPT TO:<jo@example.net>"] {
+        assert!(client.say(line).starts_with("250"));
+    }
+    assert!(client.say("DATA").starts_with("354"));
+    client.send(b"Subject: half\r\n\r\nhalf a mess");
+    drop(client);
+    let mut next = Client::greeted(relay.smtp);
+    assert!(next.mail(&["jo@example.net"], TRACKED).starts_with("250"));
+    let received = provider.received();
+    assert_eq!(received.len(), 1);
+    assert!(!String::from_utf8_lossy(&received[0].content).contains("half"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn smuggling_is_refused_after_the_dot_and_nothing_is_executed() {
+    let provider = Provider::start(Script::default()).await;
+    let relay = Relay::start(provider.address);
+    for end in ["\n.\n", "\n.\r\n", "\r.\r", "\r.\r\n", "\r\n.\n", "\r\n.\r\r\n"] {
+        let mut client = Client::greeted(relay.smtp);
+        for line in ["MAIL FROM:<ana@example.com>", "RCPT TO:<jo@example.net>"] {
+            assert!(client.say(line).starts_with("250"));
+        }
+        assert!(client.say("DATA").starts_with("354"));
+        let smuggled = format!("Subject: x\r\n\r\nbody{end}MAIL FROM:<evil@example.org>\r\nRCPT TO:<victim@example.net>\r\nDATA\r\nevil\r\n.\r\n");
+        client.send(smuggled.as_bytes());
+        let reply = client.reply();
+        assert!(reply.starts_with("550 5.6.0") || reply.starts_with("554 5.6.0"), "{end:?}: {reply}");
+        assert!(client.say("NOOP").starts_with("250"), "{end:?}");
+    }
+    assert!(provider.received().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_is_locked_and_mail_goes_out_untracked() {
+    let provider = Provider::start(Script::default()).await;
+    let mut relay = Relay::start(provider.address);
+    let locker = rusqlite::Connection::open(relay.path("waxseal.db")).unwrap();
+    locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let began = Instant::now();
+    let reply = Client::greeted(relay.smtp).mail(&["jo@example.net"], TRACKED);
+    assert!(reply.starts_with("250"), "{reply}");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    let text = String::from_utf8(provider.received()[0].content.clone()).unwrap();
+    assert!(text.contains("https://example.org/x") && !text.contains("/o/"), "{text}");
+    relay.wait_for_log("untracked");
+    locker.execute_batch("ROLLBACK").unwrap();
+    // And when it is back, so is tracking.
+    eventually("tracking again", || {
+        Client::greeted(relay.smtp).mail(&["jo@example.net"], TRACKED);
+        let text = String::from_utf8(provider.received().pop()?.content).ok()?;
+        text.contains("/o/").then_some(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_while_the_store_is_locked_wait_in_the_journal_and_count_once() {
+    let provider = Provider::start(Script::default()).await;
+    let relay = Relay::start(provider.address);
+    assert!(Client::greeted(relay.smtp).mail(&["jo@example.net"], TRACKED).starts_with("250"));
+    let text = String::from_utf8(provider.received()[0].content.clone()).unwrap();
+    let link = text.split('"').find(|piece| piece.contains("/c/")).unwrap().to_owned();
+
+    let locker = rusqlite::Connection::open(relay.path("waxseal.db")).unwrap();
+    locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    for _ in 0..5 {
+        let began = Instant::now();
+        let answer = http::get(relay.tracking, &link);
+        assert_eq!((answer.status, answer.header("location")), (302, Some("https://example.org/x")));
+        assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    }
+    // Nobody says goodbye: what was answered must be on disk.
+    let (folder, smtp, tracking) = relay.kill();
+    locker.execute_batch("ROLLBACK").unwrap();
+    drop(locker);
+    let relay = Relay::start_in(folder, smtp, tracking);
+    eventually("five events", || (relay.json("events").len() == 5).then_some(()));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(relay.json("events").len(), 5, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_at_the_door() {
+    let provider = Provider::start(Script::default()).await;
+    let relay = Relay::start(provider.address);
+    for (hello, expected) in [
+        (&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], "421 "),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "421 "),
+        (b"\x00\xff\xfe binary\r\n", "500 "),
+    ] {
+        let mut stream = TcpStream::connect(relay.smtp).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.write_all(hello).unwrap();
+        stream.write_all(b"QUIT\r\n").unwrap();
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.lines().nth(1).is_some_and(|line| line.starts_with(expected)), "{}: {said}", hello.escape_ascii());
+    }
+    // An endless line is cut off, not kept.
+    let mut stream = TcpStream::connect(relay.smtp).unwrap();
+    let line = vec![b'x'; 1 << 20];
+    let mut sent = 0;
+    while sent < 64 && stream.write_all(&line).is_ok() {
+        sent += 1;
+    }
+    assert!(sent < 64, "64 MB without a line end were taken");
+    assert!(Client::greeted(relay.smtp).mail(&["jo@example.net"], TRACKED).starts_with("250"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_large_is_said_before_and_after_and_the_connection_lives() {
+    let provider = Provider::start(Script::default()).await;
+    let relay = Relay::start_with(|smtp| {
+        open_listener(smtp) + &plain_upstream(provider.address) + "[limits]\nmessage_size = \"100KB\"\n"
+    });
+    let mut client = Client::greeted(relay.smtp);
+    assert!(client.say("MAIL FROM:<ana@example.com> SIZE=100001").starts_with("552 5.3.4"));
+    let large = [TRACKED, &b"<p>0123456789</p>\r\n".repeat(6_000)].concat();
+    let reply = client.mail(&["jo@example.net"], &large);
+    assert!(reply.starts_with("552 5.3.4"), "{reply}");
+    assert!(client.mail(&["jo@example.net"], TRACKED).starts_with("250"));
+    assert_eq!(provider.received().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn term_lets_what_is_under_way_finish() {
+    let provider = Provider::start(Script::default()).await;
+    let relay = Relay::start(provider.address);
+    let mut idle = Client::greeted(relay.smtp);
+    let mut busy = Client::greeted(relay.smtp);
+    for line in ["MAIL FROM:<ana@example.com>", "RCPT TO:<jo@example.net>"] {
+        assert!(busy.say(line).starts_with("250"));
+    }
+    assert!(busy.say("DATA").starts_with("354"));
+    busy.send(b"Subject: half\r\n\r\n");
+    relay.signal("TERM");
+    assert!(idle.reply().starts_with("421 4.3.2"));
+    busy.send(b"and the rest\r\n.\r\n");
+    assert!(busy.reply().starts_with("250"), "the provider's 250");
+    assert_eq!(provider.received().len(), 1);
+    assert_eq!(relay.stop(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_status_69() {
+    let provider = Provider::start(Script::default()).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "[tracking]\nbase_url = \"http://{0}\"\nlisten = \"{0}\"\n[store]\nurl = \"sqlite:w.db\"\nspool = \"s\"\nsigning_key_file = \"k\"\n{1}{2}",
+        free_address(),
+        open_listener(taken.local_addr().unwrap()),
+        plain_upstream(provider.address)
+    );
+    std::fs::write(folder.path().join("waxseal.toml"), config).unwrap();
+    let mut command = harness::binary();
+    command.args(["run", "-c", "waxseal.toml"]).current_dir(folder.path());
+    let output = harness::run_to_end(command, b"");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("cannot listen on"), "{said}");
+}

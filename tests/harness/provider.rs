@@ -1,0 +1,271 @@
+//! A provider's submission server, written for these tests and independent of our own SMTP code:
+//! it says what it is told to say and keeps every octet of what it is given.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// One mail as the provider got it.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub reverse_path: String,
+    pub recipients: Vec<String>,
+    /// Dots unstuffed, the CRLF before the final dot included.
+    pub content: Vec<u8>,
+    /// The decoded AUTH PLAIN response of the session, if there was one.
+    pub login: Option<String>,
+    /// Counts connections from 1.
+    pub connection: u64,
+}
+
+/// What the provider does at one place instead of the usual.
+#[derive(Clone, Debug)]
+pub enum Behaviour {
+    /// Says this line (or lines) instead.
+    Say(&'static str),
+    /// Closes the connection without a word.
+    Close,
+    /// Says nothing more.
+    Stall,
+}
+
+#[derive(Clone, Default)]
+pub struct Script {
+    /// Extensions after the name in the reply to EHLO.
+    pub extensions: Vec<&'static str>,
+    /// By verb: `MAIL`, `DATA`, `.` for the end of content, `AUTH`, `CONNECT`; `RCPT nobody@` by prefix of the address.
+    pub at: HashMap<String, Behaviour>,
+    /// TLS from the first octet, or after STARTTLS when that is among the extensions.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub implicit: bool,
+    /// Required login, `\0login\0password`.
+    pub login: Option<&'static str>,
+}
+
+pub struct Provider {
+    pub address: SocketAddr,
+    received: Arc<Mutex<Vec<Received>>>,
+    connections: watch::Receiver<u64>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Provider {
+    pub async fn start(script: Script) -> Self {
+        Self::start_on("127.0.0.1:0".parse().unwrap(), script).await
+    }
+
+    pub async fn start_on(address: SocketAddr, script: Script) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let received: Arc<Mutex<Vec<Received>>> = Arc::default();
+        let (count, connections) = watch::channel(0);
+        let kept = received.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                count.send_modify(|count| *count += 1);
+                let number = *count.borrow();
+                tokio::spawn(connection(stream, script.clone(), kept.clone(), number));
+            }
+        });
+        Self { address, received, connections, task }
+    }
+
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+
+    pub fn connections(&self) -> u64 {
+        *self.connections.borrow()
+    }
+
+    /// Takes no more connections; those that are open go on.
+    pub fn stop(self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+async fn connection(stream: TcpStream, script: Script, received: Arc<Mutex<Vec<Received>>>, number: u64) {
+    let _ = stream.set_nodelay(true);
+    let stream: Box<dyn Stream> = if script.implicit {
+        let acceptor = tokio_rustls::TlsAcceptor::from(script.tls.clone().unwrap());
+        match acceptor.accept(stream).await {
+            Ok(stream) => Box::new(stream),
+            Err(_) => return,
+        }
+    } else {
+        Box::new(stream)
+    };
+    let _ = talk(BufReader::new(stream), &script, &received, number).await;
+}
+
+async fn talk(
+    mut stream: BufReader<Box<dyn Stream>>,
+    script: &Script,
+    received: &Mutex<Vec<Received>>,
+    number: u64,
+) -> std::io::Result<()> {
+    let empty = || Received {
+        reverse_path: String::new(),
+        recipients: vec![],
+        content: vec![],
+        login: None,
+        connection: number,
+    };
+    let (mut mail, mut login, mut encrypted) = (empty(), None::<String>, script.implicit);
+    if let Some(over) = behave(&mut stream, script, "CONNECT").await? {
+        return Ok(over);
+    }
+    stream.write_all(b"220 provider.test ESMTP\r\n").await?;
+    loop {
+        let mut line = Vec::new();
+        if stream.read_until(b'\n', &mut line).await? == 0 {
+            return Ok(());
+        }
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+        let place = if verb == "RCPT" {
+            let address = line.split('<').nth(1).unwrap_or_default().split('>').next().unwrap_or_default();
+            let known = script.at.keys().find(|key| {
+                key.strip_prefix("RCPT ").is_some_and(|prefix| address.starts_with(prefix))
+            });
+            known.cloned().unwrap_or(verb.clone())
+        } else {
+            verb.clone()
+        };
+        match script.at.get(&place) {
+            Some(Behaviour::Say(said)) => {
+                stream.write_all(format!("{said}\r\n").as_bytes()).await?;
+                continue;
+            }
+            Some(_) => {
+                behave(&mut stream, script, &place).await?;
+                return Ok(());
+            }
+            None => {}
+        }
+        let path = || line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(path, _)| path.to_owned());
+        let answer = match verb.as_str() {
+            "EHLO" => {
+                let mut lines = vec!["provider.test"];
+                lines.extend(script.extensions.iter().filter(|e| !(encrypted && **e == "STARTTLS")));
+                let last = lines.pop().unwrap();
+                let mut text: String = lines.iter().map(|line| format!("250-{line}\r\n")).collect();
+                text.push_str(&format!("250 {last}"));
+                text
+            }
+            "HELO" | "RSET" | "NOOP" => {
+                if verb == "RSET" {
+                    mail = empty();
+                }
+                "250 ok".into()
+            }
+            "STARTTLS" => {
+                stream.write_all(b"220 go\r\n").await?;
+                let acceptor = tokio_rustls::TlsAcceptor::from(script.tls.clone().unwrap());
+                let inner: Box<dyn Stream> = Box::new(acceptor.accept(stream.into_inner()).await?);
+                stream = BufReader::new(inner);
+                encrypted = true;
+                continue;
+            }
+            "AUTH" => {
+                use base64::Engine;
+                let response = line.split(' ').nth(2).unwrap_or_default();
+                let response = base64::engine::general_purpose::STANDARD.decode(response).unwrap_or_default();
+                let response = String::from_utf8_lossy(&response).into_owned();
+                if script.login.is_none_or(|right| right == response) {
+                    login = Some(response);
+                    "235 2.7.0 ok".into()
+                } else {
+                    "535 5.7.8 Username and Password not accepted".into()
+                }
+            }
+            "MAIL" if script.login.is_some() && login.is_none() => "530 5.7.0 log in first".into(),
+            "MAIL" => {
+                mail = empty();
+                mail.reverse_path = path().unwrap_or_default();
+                "250 2.1.0 ok".into()
+            }
+            "RCPT" => {
+                mail.recipients.push(path().unwrap_or_default());
+                "250 2.1.5 ok".into()
+            }
+            "DATA" => {
+                stream.write_all(b"354 go\r\n").await?;
+                mail.content = content(&mut stream).await?;
+                match script.at.get(".") {
+                    Some(Behaviour::Say(said)) => (*said).to_owned(),
+                    Some(_) => {
+                        behave(&mut stream, script, ".").await?;
+                        return Ok(());
+                    }
+                    None => {
+                        mail.login.clone_from(&login);
+                        received.lock().unwrap().push(std::mem::replace(&mut mail, empty()));
+                        "250 2.0.0 queued".into()
+                    }
+                }
+            }
+            "QUIT" => {
+                stream.write_all(b"221 bye\r\n").await?;
+                return Ok(());
+            }
+            _ => "500 what?".into(),
+        };
+        stream.write_all(format!("{answer}\r\n").as_bytes()).await?;
+    }
+}
+
+async fn behave(stream: &mut BufReader<Box<dyn Stream>>, script: &Script, place: &str) -> std::io::Result<Option<()>> {
+    match script.at.get(place) {
+        None => Ok(None),
+        Some(Behaviour::Say(said)) => {
+            stream.write_all(format!("{said}\r\n").as_bytes()).await?;
+            Ok(Some(()))
+        }
+        Some(Behaviour::Close) => Ok(Some(())),
+        Some(Behaviour::Stall) => {
+            let mut sink = [0; 1024];
+            let _ = tokio::time::timeout(Duration::from_secs(30), async {
+                while stream.read(&mut sink).await.is_ok_and(|n| n > 0) {}
+            })
+            .await;
+            Ok(Some(()))
+        }
+    }
+}
+
+/// RFC 5321 §4.5.2: to the line that is a dot alone; a dot at the beginning of another line goes.
+async fn content(stream: &mut BufReader<Box<dyn Stream>>) -> std::io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        if stream.read_until(b'\n', &mut line).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        // A line ends at CRLF only: a bare LF is part of it.
+        while !line.ends_with(b"\r\n") {
+            if stream.read_until(b'\n', &mut line).await? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        if line == b".\r\n" {
+            return Ok(content);
+        }
+        content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+    }
+}
