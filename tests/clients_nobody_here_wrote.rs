@@ -111,7 +111,6 @@ fn check(setting: &Setting, sent: &[(String, Vec<u8>)]) {
     let records = setting.relay.json("messages");
     assert_eq!(records.len(), sent.len());
     for record in &records {
-        let record = &record["record"];
         let tracked = record["pixel"] == true || record["links_tracked"].as_u64() > Some(0);
         assert!(tracked || !record["reasons"].as_array().unwrap().is_empty(), "untracked without a reason: {record}");
     }

@@ -7,6 +7,16 @@ use std::process::Stdio;
 
 use harness::{binary, http, run_to_end};
 
+/// Ended with the test, whichever way that goes.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn demos_left(folder: &std::path::Path) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
@@ -37,14 +47,15 @@ fn the_script_shows_everything_and_leaves_nothing() {
 #[test]
 fn the_page_is_served_and_ctrl_c_leaves_nothing() {
     let temp = tempfile::tempdir().unwrap();
-    let mut child = binary()
+    let child = binary()
         .args(["demo", "--no-open"])
         .env("TMPDIR", temp.path())
         .env_remove("SSH_CONNECTION")
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut child = Ended(child);
+    let mut stdout = BufReader::new(child.0.stdout.take().unwrap());
     let (mut console, mut said) = (None, String::new());
     while !said.contains("Offer 4711") {
         let mut line = String::new();
@@ -65,10 +76,10 @@ fn the_page_is_served_and_ctrl_c_leaves_nothing() {
     let rebound = http::request(console, "GET", "/demo", &[("Host", "evil.example")]);
     assert_ne!(rebound.status, 200);
 
-    let interrupted = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let interrupted = std::process::Command::new("kill").args(["-INT", &child.0.id().to_string()]).status().unwrap();
     assert!(interrupted.success());
     stdout.read_to_string(&mut said).unwrap();
-    assert!(child.wait().unwrap().success(), "{said}");
+    assert!(child.0.wait().unwrap().success(), "{said}");
     assert_eq!(demos_left(temp.path()), 0);
 }
 

@@ -51,17 +51,16 @@ async fn a_mail_is_tracked_opened_clicked_and_seen() {
     let events = relay.json("events");
     assert_eq!(events.len(), 2, "{events:?}");
     for (event, kind) in events.iter().zip(["open", "click"]) {
-        let inner = &event["event"];
-        assert_eq!((inner["kind"].as_str(), inner["judgement"]["verdict"].as_str()), (Some(kind), Some("human")), "{event}");
+        assert_eq!((event["kind"].as_str(), event["judgement"]["verdict"].as_str()), (Some(kind), Some("human")), "{event}");
         assert_eq!(event["recipient_address"], "jo@example.net");
-        assert!(!inner["judgement"]["reasons"].as_array().unwrap().is_empty());
+        assert!(!event["judgement"]["reasons"].as_array().unwrap().is_empty());
     }
     assert_eq!(events[1]["link_target"], "https://example.org/?a=1&b=2#top");
     let messages = relay.json("messages");
     let [message] = messages.as_slice() else { panic!("{messages:?}") };
-    assert_eq!(message["record"]["subject"], "Offer 4711");
+    assert_eq!(message["subject"], "Offer 4711");
     assert_eq!((message["opens_by_people"].as_u64(), message["clicks_by_people"].as_u64()), (Some(1), Some(1)));
-    assert_eq!(message["record"]["links"][1]["kept"], "scheme");
+    assert_eq!(message["links"][1]["kept"], "scheme");
 
     let line = relay.wait_for_log("handed off");
     assert!(line.contains("a…@example.com") && !line.contains("jo@"), "{line}");
@@ -97,8 +96,8 @@ async fn the_last_choice_sticks_unless_it_was_for_once() {
         assert!(!text.contains("X-Waxseal-Track") && !text.contains("X-PM-"), "{text}");
     }
     let messages = relay.json("messages");
-    assert_eq!(messages[2]["record"]["reasons"][0], "unknown_choice");
-    assert_eq!(messages[6]["record"]["reasons"][0], "opted_out");
+    assert_eq!(messages[2]["reasons"][0], "unknown_choice");
+    assert_eq!(messages[6]["reasons"][0], "opted_out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +116,7 @@ async fn one_connection_to_the_provider_serves_all_messages_of_a_session() {
     assert_eq!(received.len(), 2);
     assert_eq!(received[1].recipients, ["jo@example.net", "kim@example.net"]);
     assert_eq!(provider.connections(), 1);
-    let recipients = &relay.json("messages")[0]["record"]["recipients"];
+    let recipients = &relay.json("messages")[0]["recipients"];
     assert_eq!(recipients[1]["code"], 550);
 }
 

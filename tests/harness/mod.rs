@@ -4,6 +4,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod collection;
 pub mod http;
 pub mod identity;
 pub mod provider;
@@ -144,8 +145,13 @@ impl Relay {
     }
 
     /// TERM, and the exit status.
-    pub fn stop(mut self) -> i32 {
+    pub fn stop(self) -> i32 {
         self.signal("TERM");
+        self.ended()
+    }
+
+    /// The exit status, once it has ended.
+    pub fn ended(mut self) -> i32 {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

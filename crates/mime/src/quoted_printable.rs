@@ -2,7 +2,7 @@ mod splicing;
 
 use std::ops::Range;
 
-use memchr::memchr2;
+use memchr::{memchr_iter, memchr2};
 
 use crate::DecodeError;
 use crate::line::trim_blanks_end;
@@ -104,71 +104,101 @@ const HEX_VALUES: [u8; 256] = {
     values
 };
 
-/// Decodes what [`Pieces`] would, in words of eight octets: this runs twice over every changed part.
 pub(crate) fn decode(encoded: &[u8]) -> Result<(Vec<u8>, PositionMap), DecodeError> {
-    let mut map = PositionMap::default();
-    // A whole word is written each time, of which only the octets before an equals sign or line end count.
-    let mut octets = vec![0; encoded.len() + 8];
-    let (mut at, mut end) = (0, 0);
-    // Where the text that stands for itself began: padding is looked for up to there.
-    let mut text_start = 0;
-    loop {
-        while let Some(word) = encoded[at..].first_chunk::<8>() {
-            octets[end..end + 8].copy_from_slice(word);
-            let plain = octets_before_equals_or_lf(*word);
-            (at, end) = (at + plain, end + plain);
-            if plain < 8 {
-                break;
-            }
-        }
-        match &encoded[at..] {
-            [b'=', high, low, ..] if let Some(octet) = hex_octet(*high, *low) => {
-                octets[end] = octet;
-                (at, end) = (at + 3, end + 1);
-                map.note(end, at);
-            }
-            [b'=', behind @ ..] => match soft_break(behind) {
-                Some(length) => at += 1 + length,
-                // Some programs pass over the two octets behind a stray equals sign, others look at them again.
-                None if behind.iter().take(2).any(|&octet| octet == b'=') => {
-                    return Err(DecodeError::NotQuotedPrintable { at });
-                }
-                None => {
-                    octets[end] = b'=';
-                    (at, end) = (at + 1, end + 1);
-                }
-            },
-            [b'\n', ..] => {
-                let text = &octets[text_start..end];
-                let line_end: &[u8] = if text.ends_with(b"\r") { b"\r\n" } else { b"\n" };
-                end = text_start + trim_blanks_end(&text[..text.len() + 1 - line_end.len()]).len();
-                octets[end..end + line_end.len()].copy_from_slice(line_end);
-                (at, end) = (at + 1, end + line_end.len());
-                map.note(end, at);
-            }
-            [octet, ..] => {
-                octets[end] = *octet;
-                (at, end) = (at + 1, end + 1);
-                continue;
-            }
-            [] => {
-                end = text_start + trim_blanks_end(&octets[text_start..end]).len();
-                octets.truncate(end);
-                return Ok((octets, map));
-            }
-        }
-        text_start = end;
-    }
+    if has_padding(encoded) { decode_pieces(encoded) } else { decode_unpadded(encoded) }
 }
 
-/// How many octets of a word stand before the first equals sign or LF.
-fn octets_before_equals_or_lf(word: [u8; 8]) -> usize {
+/// Does a blank stand at the end of any line?
+fn has_padding(encoded: &[u8]) -> bool {
+    let padded = |end: usize| matches!(encoded[..end].last(), Some(b' ' | b'\t'));
+    memchr_iter(b'\n', encoded).any(|lf| padded(lf - usize::from(encoded[..lf].ends_with(b"\r"))))
+        || padded(encoded.len())
+}
+
+fn decode_pieces(encoded: &[u8]) -> Result<(Vec<u8>, PositionMap), DecodeError> {
+    let mut octets = Vec::with_capacity(encoded.len());
+    let mut map = PositionMap::default();
+    for (piece, span) in (Pieces { encoded, at: 0 }) {
+        let end = span.end;
+        match piece {
+            Piece::Text => octets.extend_from_slice(&encoded[span]),
+            Piece::Octet(octet) => octets.push(octet),
+            Piece::StrayEquals => octets.push(stray_equals(encoded, span.start)?),
+            Piece::SoftBreak | Piece::Padding => continue,
+        }
+        map.note(octets.len(), end);
+    }
+    Ok((octets, map))
+}
+
+/// The same where nothing is special but the equals sign, as in nearly all mail: this runs twice over each changed part.
+fn decode_unpadded(encoded: &[u8]) -> Result<(Vec<u8>, PositionMap), DecodeError> {
+    let mut octets = vec![0; encoded.len() + SHORT];
+    let mut map = PositionMap::default();
+    let (mut at, mut end) = (0, 0);
+    for (block, start) in encoded.chunks(64).zip((0..).step_by(64)) {
+        let mut signs = equals_signs(block);
+        while signs != 0 {
+            let sign = start + signs.trailing_zeros() as usize;
+            signs &= signs - 1;
+            if sign > at {
+                end = copy_text(&mut octets, end, &encoded[at..], sign - at);
+                map.note(end, sign);
+            }
+            let behind = &encoded[sign + 1..];
+            if let [high, low, ..] = behind
+                && let Some(octet) = hex_octet(*high, *low)
+            {
+                octets[end] = octet;
+                (at, end) = (sign + 3, end + 1);
+            } else if let Some(length) = soft_break(behind) {
+                // Noted before it: what is written at the end goes before a last soft break.
+                map.note(end, sign);
+                at = sign + 1 + length;
+            } else {
+                octets[end] = stray_equals(encoded, sign)?;
+                (at, end) = (sign + 1, end + 1);
+            }
+        }
+    }
+    end = copy_text(&mut octets, end, &encoded[at..], encoded.len() - at);
+    octets.truncate(end);
+    Ok((octets, map))
+}
+
+const SHORT: usize = 16;
+
+/// Copies `length` octets of `text` to `at`. Most texts between two equals signs are short, and a copy of constant length
+/// is no call; what it copies too many is written over later.
+fn copy_text(octets: &mut [u8], at: usize, text: &[u8], length: usize) -> usize {
+    match (octets[at..].first_chunk_mut::<SHORT>(), text.first_chunk::<SHORT>()) {
+        (Some(place), Some(short)) if length <= SHORT => *place = *short,
+        _ => octets[at..at + length].copy_from_slice(&text[..length]),
+    }
+    at + length
+}
+
+/// Where the equals signs stand in a block of up to 64 octets: a bit for each, the lowest for the first.
+fn equals_signs(block: &[u8]) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let word = u64::from_le_bytes(word);
-    // The lowest octet that is zero gets its highest bit set; those above it may by mistake.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
-    let found = zeros(word ^ (ONES * u64::from(b'='))) | zeros(word ^ (ONES * u64::from(b'\n')));
-    (found.trailing_zeros() / 8) as usize
+    let (words, rest) = block.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let words = words.iter().chain(std::iter::once(&last)).zip((0..).step_by(8));
+    words.fold(0, |signs, (word, bit)| {
+        let differing = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'='));
+        // The highest bit of each octet that is zero, moved to its lowest; then these eight side by side.
+        let low_bits = (differing & (ONES * 0x7f)) + ONES * 0x7f;
+        let equal = !(low_bits | differing) >> 7 & ONES;
+        signs | equal.wrapping_mul(0x0102_0408_1020_4080) >> 56 << bit
+    })
+}
+
+/// An equals sign for itself, unless what follows is another: some programs pass over the two octets behind a stray
+/// one, others look at them again.
+fn stray_equals(encoded: &[u8], at: usize) -> Result<u8, DecodeError> {
+    let read_twice = encoded[at + 1..].iter().take(2).any(|&octet| octet == b'=');
+    if read_twice { Err(DecodeError::NotQuotedPrintable { at }) } else { Ok(b'=') }
 }
 
 #[cfg(test)]
@@ -177,38 +207,36 @@ mod tests {
 
     use super::*;
 
-    /// The plain way, piece by piece.
-    fn decoded_by_pieces(encoded: &[u8]) -> Vec<u8> {
-        let mut octets = Vec::new();
-        for (piece, span) in (Pieces { encoded, at: 0 }) {
-            match piece {
-                Piece::Text => octets.extend_from_slice(&encoded[span]),
-                Piece::Octet(octet) => octets.push(octet),
-                Piece::StrayEquals => octets.push(b'='),
-                Piece::SoftBreak | Piece::Padding => {}
-            }
-        }
-        octets
-    }
-
     proptest! {
         #[test]
-        fn words_decode_to_what_pieces_decode_to(encoded in "([ -~]{0,20}|[ \t]{0,2}|=|=3[dD]|\r|\n|\r\n|=\r\n|\u{3d}=){0,30}") {
-            if let Ok((octets, map)) = decode(encoded.as_bytes()) {
-                prop_assert_eq!(&octets, &decoded_by_pieces(encoded.as_bytes()));
+        fn both_ways_to_decode_are_the_same(encoded in "([!-~]{0,20} ?|=|=3[dD]|\r|\n|\r\n|=\r\n|==){0,30}") {
+            let encoded = encoded.as_bytes();
+            if has_padding(encoded) {
+                return Ok(());
+            }
+            let (plainly, pieces) = (decode_unpadded(encoded), decode_pieces(encoded));
+            prop_assert_eq!(plainly.clone().map(|(octets, _)| octets), pieces.map(|(octets, _)| octets));
+            if let Ok((octets, map)) = plainly {
                 let (decoded, at) = map.before(octets.len());
-                prop_assert_eq!(&octets[decoded..], &decoded_by_pieces(&encoded.as_bytes()[at..]));
+                let (rest, _) = decode_pieces(&encoded[at..])?;
+                prop_assert_eq!(&octets[decoded..], rest);
             }
         }
+    }
 
-        #[test]
-        fn the_first_of_a_word_is_found(word: [u8; 8], at in 0_usize..8, lf: bool) {
-            let mut word = word;
-            word[at] = if lf { b'\n' } else { b'=' };
-            let first = word.iter().position(|octet| matches!(octet, b'=' | b'\n'));
-            prop_assert_eq!(Some(octets_before_equals_or_lf(word)), first);
-            let plain = word.map(|octet| if matches!(octet, b'=' | b'\n') { octet ^ 1 } else { octet });
-            prop_assert_eq!(octets_before_equals_or_lf(plain), 8);
+    #[test]
+    fn padding_is_blanks_at_line_ends() {
+        for (encoded, padded) in [
+            ("a b\r\nc", false),
+            ("a \r\n", true),
+            ("a\t\nb", true),
+            ("a= \r\nb", true),
+            ("a ", true),
+            ("", false),
+            ("\r\n", false),
+            (" \r", false),
+        ] {
+            assert_eq!(has_padding(encoded.as_bytes()), padded, "{encoded:?}");
         }
     }
 

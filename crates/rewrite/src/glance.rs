@@ -22,10 +22,14 @@ pub(crate) struct Glance {
     pub(crate) hiding: bool,
     /// There may be a `frameset`, which has no body to put an image in.
     pub(crate) frameset: bool,
+    /// There may be an `svg` or `math`.
+    pub(crate) foreign: bool,
     /// There may be something that goes before or into the head: the part is no mere fragment of a body.
     pub(crate) head: bool,
     /// A formatting element may be left open: a browser opens it again around whatever comes later.
     pub(crate) unclosed_formatting: bool,
+    /// The first formatting element.
+    pub(crate) formatting: Option<usize>,
 }
 
 /// Elements that a browser opens again after they were cut off (WHATWG HTML §13.2.4.3).
@@ -41,14 +45,14 @@ const HEAD: &[&[u8]] = &[b"html", b"head", b"meta", b"title", b"link", b"base", 
 impl Glance {
     pub(crate) fn at(html: &[u8]) -> Self {
         let mut glance = Self::default();
-        let mut open = [0_i32; FORMATTING.len()];
+        let mut open = [0_u32; FORMATTING.len()];
         let mut comments_until = 0;
         for at in memchr_iter(b'<', html) {
             let after = &html[at + 1..];
             match after {
                 [b'!', ..] => glance.declaration(html, at, &mut comments_until),
                 [b'/', name @ ..] => glance.end_tag(at, name, &mut open),
-                [letter, ..] if letter.is_ascii_alphabetic() => glance.start_tag(after, &mut open),
+                [letter, ..] if letter.is_ascii_alphabetic() => glance.start_tag(at, after, &mut open),
                 _ => {}
             }
         }
@@ -56,7 +60,7 @@ impl Glance {
         glance
     }
 
-    fn start_tag(&mut self, tag: &[u8], open: &mut [i32]) {
+    fn start_tag(&mut self, at: usize, tag: &[u8], open: &mut [u32]) {
         let mut lower = [0; 16];
         let name = name(tag, &mut lower);
         match name {
@@ -70,21 +74,24 @@ impl Glance {
             _ => {
                 if let Some(formatting) = position(FORMATTING, name) {
                     open[formatting] += 1;
+                    self.formatting.get_or_insert(at);
                 }
                 self.head |= HEAD.contains(&name);
+                self.foreign |= name == b"svg" || name == b"math";
                 self.hiding |= HIDING.iter().any(|hiding| hiding.as_bytes() == name);
             }
         }
     }
 
-    fn end_tag(&mut self, at: usize, tag: &[u8], open: &mut [i32]) {
+    fn end_tag(&mut self, at: usize, tag: &[u8], open: &mut [u32]) {
         let mut lower = [0; 16];
         match name(tag, &mut lower) {
             b"body" => self.body_end = Some(at),
             b"html" => self.html_end = Some(at),
             name => {
                 if let Some(formatting) = position(FORMATTING, name) {
-                    open[formatting] -= 1;
+                    // One that closes nothing leaves no credit.
+                    open[formatting] = open[formatting].saturating_sub(1);
                 }
             }
         }
@@ -107,6 +114,33 @@ impl Glance {
         }
     }
 }
+
+/// Are the `svg` and `math` of a part nested as they should be?
+///
+/// What is text and what is markup inside them depends on the elements that are open, and lol_html, which keeps no tree, and a
+/// browser may disagree once an end tag is missing or does not fit.
+pub(crate) fn is_foreign_content_sound(html: &[u8]) -> bool {
+    let mut open = Vec::new();
+    for at in memchr_iter(b'<', html) {
+        let (closing, tag) = match &html[at + 1..] {
+            [b'/', tag @ ..] => (true, tag),
+            tag => (false, tag),
+        };
+        let mut lower = [0; 16];
+        let Some(element) = FOREIGN.iter().position(|name| *name == self::name(tag, &mut lower)) else { continue };
+        if !closing {
+            open.push(element);
+        } else if open.pop() != Some(element) {
+            return false;
+        }
+    }
+    open.is_empty()
+}
+
+/// The elements of foreign content, and those in it that hold HTML (WHATWG HTML §13.2.6.5).
+const FOREIGN: &[&[u8]] = &[
+    b"svg", b"math", b"title", b"desc", b"foreignobject", b"mi", b"mo", b"mn", b"ms", b"mtext", b"annotation-xml",
+];
 
 /// `<!--[if mso]>` and its like: Outlook, and old Internet Explorers, read the inside as markup.
 pub(crate) fn is_conditional(comment: &[u8]) -> bool {
@@ -152,7 +186,7 @@ mod tests {
         let glance = Glance::at(html);
         assert_eq!((glance.body_end, glance.html_end), (Some(18), Some(10)));
         let quiet = |html: &str| format!("{:?}", Glance::at(html.as_bytes())) == format!("{:?}", Glance::default());
-        for html in ["", "<", "</", "<!", "text < 3", "<p>a</p>", "<A href=x>a</a>", "<b><i></i></b>", "<bodyguard>", "<!-- x -->"] {
+        for html in ["", "<", "</", "<!", "text < 3", "<p>a</p>", "<bodyguard>", "<!-- x -->"] {
             assert!(quiet(html), "{html}");
         }
         assert!(Glance::at(b"<AREA>").area);
@@ -162,10 +196,13 @@ mod tests {
         for head in ["<html>", "<!doctype html>", "<BODY>", "<style>", "<meta x>"] {
             assert!(Glance::at(head.as_bytes()).head, "{head}");
         }
-        for unclosed in ["<b>", "<a><p></a><a>", "<FONT size=1>", "<i></b>"] {
+        for unclosed in ["<b>", "<a><p></a><a>", "<FONT size=1>", "<i></b>", "</b></b><b>"] {
             assert!(Glance::at(unclosed.as_bytes()).unclosed_formatting, "{unclosed}");
         }
-        assert!(!Glance::at(b"</b></b><b>").unclosed_formatting);
+        for closed in ["<A href=x>a</a>", "<b><i></i></b>", "</b>"] {
+            assert!(!Glance::at(closed.as_bytes()).unclosed_formatting, "{closed}");
+        }
+        assert_eq!(Glance::at(b"<p></b><I>").formatting, Some(7));
         for (html, linked) in [
             ("<!--[if mso]><a href=x><![endif]-->", true),
             ("<!--[IF mso]><v:rect HREF=x><![endif]-->", true),
@@ -177,6 +214,23 @@ mod tests {
         ] {
             assert_eq!(Glance::at(html.as_bytes()).linked_comments, linked, "{html}");
         }
+    }
+
+    #[test]
+    fn foreign_content() {
+        for (html, sound) in [
+            ("<svg></svg>", true),
+            ("<title>x</title><svg><title>y</title><foreignObject><p>z</p></foreignObject></svg><math><mi>x</mi></math>", true),
+            ("<svg>", false),
+            ("<svg/>", false),
+            ("<desc><svg></desc>", false),
+            ("<math><mi></mtext></math>", false),
+            ("</svg><svg>", false),
+        ] {
+            assert_eq!(is_foreign_content_sound(html.as_bytes()), sound, "{html}");
+            assert!(Glance::at(html.as_bytes()).foreign);
+        }
+        assert!(!Glance::at(b"<mathias@example.com>").foreign);
     }
 
     #[test]

@@ -173,6 +173,14 @@ pub(crate) fn is_anything_visible(html: &[u8], without: &[Range<usize>]) -> bool
     })
 }
 
+/// Does nothing follow but end tags, comments and white space?
+pub(crate) fn is_nothing_but_ends(html: &[u8], from: usize) -> bool {
+    Pieces::new(html, from).all(|piece| match piece {
+        Piece::Text(run) => html[run].trim_ascii().is_empty(),
+        Piece::Tag(tag) => tag.closing,
+    })
+}
+
 /// Entities that show nothing. Others do.
 const BLANK_ENTITIES: &[&str] = &[
     "nbsp", "zwnj", "zwj", "shy", "ensp", "emsp", "thinsp", "hairsp", "numsp", "lrm", "rlm", "Tab", "NewLine", "NoBreak",

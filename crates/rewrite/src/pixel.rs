@@ -2,6 +2,7 @@ use envelope::Reason;
 use memchr::{memchr, memchr2, memrchr};
 
 use crate::glance::Glance;
+use crate::markup;
 use crate::scan::{self, Scan, Spot, Wanted};
 use crate::wishes::PixelPosition;
 
@@ -57,26 +58,36 @@ pub(crate) fn place(
     if start.is_some() && is_for_start(html, glance, position) {
         return Ok(start);
     }
-    let wish = wish(glance);
-    if wish.is_some() && scan.mark == Spot::Sound {
-        return Ok(wish);
-    }
-    if wish.is_some() && scan.mark == Spot::Swallowed && !glance.hiding {
+    let end = end(html, glance, scan)?.or_else(|| (scan.end == Spot::Sound && ends_in_ascii).then_some(html.len()));
+    Ok(end.filter(|_| scan.mark != Spot::Hidden).or(start))
+}
+
+/// Before the end of the body, else of the document, if that is a place for it.
+fn end(html: &[u8], glance: &Glance, scan: &Scan) -> Result<Option<usize>, Reason> {
+    let Some(wish) = wish(glance) else { return Ok(None) };
+    let end = match scan.mark {
+        Spot::Sound => Some(wish),
         // The last one is no tag: it stands in a comment, a script, an attribute.
-        if let Some(at) = scan::last_end_tag(html)? {
-            return Ok(Some(at));
-        }
-    }
-    if scan.mark != Spot::Hidden && scan.end == Spot::Sound && ends_in_ascii {
-        return Ok(Some(html.len()));
-    }
-    Ok(start)
+        Spot::Swallowed if !glance.hiding => scan::last_end_tag(html)?,
+        Spot::Swallowed | Spot::Hidden => None,
+    };
+    // What a browser opens again round the pixel goes on round what follows it.
+    Ok(end.filter(|end| !glance.unclosed_formatting || markup::is_nothing_but_ends(html, *end)))
 }
 
 /// Behind `<body…>`; or at the very start of a mere fragment.
 fn start(html: &[u8], glance: &Glance, scan: &Scan) -> Option<usize> {
-    let fragment = || if html.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-    scan.body_start.or_else(|| (!glance.head).then(fragment))
+    // A `body` in mid-text begins nothing, and formatting elements may be open there.
+    let body = scan.body_start.filter(|start| glance.formatting.is_none_or(|formatting| formatting > *start));
+    body.or_else(|| {
+        let start = if html.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        // What is nothing before a body begins, `</p>` for one, is something in it.
+        let begins = match html[start..].trim_ascii_start() {
+            [b'<', next, ..] => next.is_ascii_alphabetic(),
+            other => !other.is_empty(),
+        };
+        (begins && !glance.head).then_some(start)
+    })
 }
 
 /// The line the pixel goes to.

@@ -56,7 +56,6 @@ fn where_it_goes() {
         ("<body>x<select><option>y</body>", "<body>[PIXEL]x<select><option>y</body>"),
         ("<body>x<template>y</body>", "<body>[PIXEL]x<template>y</body>"),
         ("<body>x<object>y</body>", "<body>[PIXEL]x<object>y</body>"),
-        ("<body>x<svg><title>y</body>", "<body>[PIXEL]x<svg><title>y</body>"),
         ("x<!-- never closed", "[PIXEL]x<!-- never closed"),
         ("\u{feff}x<!-- never closed", "\u{feff}[PIXEL]x<!-- never closed"),
         // Closed ones do no harm.
@@ -66,6 +65,10 @@ fn where_it_goes() {
         ("<body><p><b style='padding:9px'>x</p></body>", "<body>[PIXEL]<p><b style='padding:9px'>x</p></body>"),
         ("<p><b style='padding:9px'>x</p>", "[PIXEL]<p><b style='padding:9px'>x</p>"),
         ("<head></head><p><b>x</p>", "<head></head><p><b>x</p>[PIXEL]"),
+        ("<head></head><p><b>x</p></html><p>y</p>", "<head></head><p><b>x</p></html><p>y</p>[PIXEL]"),
+        ("<b>x<p></b><body>y</body>", "<b>x<p></b><body>y[PIXEL]</body>"),
+        ("<head></head><p><b>x</p><body><p>y</body>", "<head></head><p><b>x</p><body><p>y[PIXEL]</body>"),
+        ("<head></head><p><b>x</p><body><p>y</body><p>z", "<head></head><p><b>x</p><body><p>y</body><p>z[PIXEL]"),
         // Nowhere.
         ("<html><head><style>x</style></head>y<!-- never closed", "<html><head><style>x</style></head>y<!-- never closed"),
         ("<frameset><frame src=x></frameset>", "<frameset><frame src=x></frameset>"),

@@ -19,8 +19,8 @@ pub(crate) enum Line {
     Complete(Vec<u8>),
     /// An LF without a CR; the rest up to the next CRLF will be skipped without a word.
     BareLineFeed,
-    /// The end of a line that was longer than the limit.
-    TooLong,
+    /// The end of a line that was longer than this limit.
+    TooLong(usize),
     /// The end of a line with a bare LF, which has had its answer.
     Skipped,
     /// A line without end; there is no point in listening on.
@@ -30,7 +30,8 @@ pub(crate) enum Line {
 /// The rest of a line of which we know enough.
 #[derive(Debug)]
 struct Skip {
-    too_long: bool,
+    /// The limit it went beyond; `None` when it has had its answer.
+    too_long: Option<usize>,
     previous_is_cr: bool,
     skipped: usize,
 }
@@ -97,14 +98,14 @@ impl LineBuffer {
             // a command of its own. So the line is refused at once (who types LF waits for an
             // answer), and goes on, unheard, to its CRLF.
             self.consume(at + 1);
-            self.skipping = Some(Skip { too_long: false, previous_is_cr: false, skipped: at + 1 });
+            self.skipping = Some(Skip { too_long: None, previous_is_cr: false, skipped: at + 1 });
             return Some(Line::BareLineFeed);
         }
         if window.len() < limit {
             self.scanned = window.len();
             return None;
         }
-        let skip = Skip { too_long: true, previous_is_cr: window.ends_with(b"\r"), skipped: limit };
+        let skip = Skip { too_long: Some(limit), previous_is_cr: window.ends_with(b"\r"), skipped: limit };
         self.consume(limit);
         self.skip(skip)
     }
@@ -116,7 +117,7 @@ impl LineBuffer {
             skip.skipped += 1;
             if octet == b'\n' && skip.previous_is_cr {
                 self.consume(taken);
-                return Some(if skip.too_long { Line::TooLong } else { Line::Skipped });
+                return Some(skip.too_long.map_or(Line::Skipped, Line::TooLong));
             }
             if skip.skipped >= MAX_SKIPPED_OCTETS {
                 self.consume(taken);
@@ -166,8 +167,8 @@ mod tests {
             (b"a\rb\r\nc\r\n", &["a\\rb", "c"]),
             (b"a\r\r\n", &["a\\r"]),
             (b"12345678\r\n", &["12345678"]),
-            (b"123456789\r\nc\r\n", &["TooLong", "c"]),
-            (b"1234567890123\r4\n\r\nc\r\n", &["TooLong", "c"]),
+            (b"123456789\r\nc\r\n", &["TooLong(10)", "c"]),
+            (b"1234567890123\r4\n\r\nc\r\n", &["TooLong(10)", "c"]),
             (b"a\nRCPT\r\nc\r\n", &["BareLineFeed", "Skipped", "c"]),
             (b"a\nb\nc\n", &["BareLineFeed"]),
             (b"\n\r\nc\r\n", &["BareLineFeed", "Skipped", "c"]),

@@ -192,7 +192,7 @@ impl Session {
                 Err(error) => self.refuse_line(&error),
             },
             Line::BareLineFeed => self.refuse_line(&SyntaxError::BareLineEnd),
-            Line::TooLong => self.refuse_line(&SyntaxError::LineTooLong(max_octets)),
+            Line::TooLong(limit) => self.refuse_line(&SyntaxError::LineTooLong(limit)),
             Line::Skipped => {}
             Line::Endless => self.hang_up(Reply::of(421, "4.7.0", "A line without end, closing")),
         }
@@ -347,6 +347,24 @@ mod tests {
                 prop_assert!(held(&session) <= bound, "{} octets", held(&session));
             }
         }
+    }
+
+    /// Most connections are idle, and there may be many.
+    #[test]
+    fn what_a_content_needed_is_given_back() {
+        let mut session =
+            Session::new(SessionConfig { auth: AuthPolicy::None, ..SessionConfig::new("relay.example") });
+        let content = "x\r\n".repeat(10_000);
+        let begin = "EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n";
+        session.receive(format!("{begin}{content}.\r\n").as_bytes());
+        let mut contents = 0;
+        while let Some(output) = session.step() {
+            if let Output::Event(event) = output {
+                contents += usize::from(matches!(event, Event::Content { .. }));
+                session.answer(Reply::of(250, "", "ok"));
+            }
+        }
+        assert_eq!((contents, held(&session)), (1, 0));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use envelope::Clock;
@@ -33,9 +32,6 @@ pub(crate) struct Cellar {
     pub(crate) keys: PathBuf,
 }
 
-/// How often what waits in the journal is offered to the store.
-const REPLAY_EVERY: Duration = Duration::from_secs(5);
-
 impl House {
     /// Opens the store and the keys; makes both on the first run. Opens no port.
     pub(crate) fn build(cellar: &Cellar, settings: Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
@@ -50,17 +46,14 @@ impl House {
         Ok(Self { store, sqlite, recorder, keys, relay })
     }
 
-    /// Offers the journal's events to the store until `shutdown`.
-    pub(crate) fn replaying(&self, mut shutdown: watch::Receiver<bool>) -> impl Future<Output = ()> + use<> {
+    /// Writes to the store what an earlier run left in the journal; what comes later the recorder sees to.
+    pub(crate) fn replaying(&self) -> impl Future<Output = ()> + use<> {
         let recorder = self.recorder.clone();
         async move {
-            while !*shutdown.borrow() {
-                match recorder.replay().await {
-                    Ok(0) => {}
-                    Ok(events) => tracing::info!(events, "events from the journal are in the store now"),
-                    Err(error) => tracing::warn!(%error, "the journal's events still wait for the store"),
-                }
-                let _ = tokio::time::timeout(REPLAY_EVERY, shutdown.wait_for(|stop| *stop)).await;
+            match recorder.replay().await {
+                Ok(0) => {}
+                Ok(events) => tracing::info!(events, "events from the journal are in the store now"),
+                Err(error) => tracing::warn!(%error, "the journal's events still wait for the store"),
             }
         }
     }

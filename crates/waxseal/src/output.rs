@@ -1,6 +1,12 @@
 use envelope::Timestamp;
 use jiff::tz::TimeZone;
 
+/// Prints a line. Somebody who closed our output ("| head") is no reason to end.
+pub(crate) fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// `2026-11-24 09:31:02` in this computer's zone.
 pub(crate) fn local_time(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.unix_millis())

@@ -72,11 +72,7 @@ async fn open(
     };
     let stop = shutdown.clone();
     serving.spawn(async move { Ok(track::serve(tracking, tls, endpoint, stop).await?) });
-    let replaying = house.replaying(shutdown.clone());
-    serving.spawn(async move {
-        replaying.await;
-        Ok(())
-    });
+    tokio::spawn(house.replaying());
     Ok(serving)
 }
 

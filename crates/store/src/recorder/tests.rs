@@ -235,10 +235,12 @@ async fn nothing_piles_up_before_a_store_that_hangs() {
         writers.spawn(async move { recorder.record(open(n, 1)).await });
     }
     assert!(writers.join_all().await.into_iter().all(|recorded| recorded == Recorded::Journaled));
-    assert!(scene.store.most_waiting.load(Ordering::SeqCst) <= MOST_WAITING);
+    // And one more: the task in the background asks whether the store is back.
+    let most_waiting = scene.store.most_waiting.load(Ordering::SeqCst);
+    assert!(most_waiting <= MOST_WAITING + 1, "{most_waiting}");
     let asked = scene.store.asked.load(Ordering::SeqCst);
-    assert!(asked <= MOST_WAITING + TOGETHER, "{asked}");
-    // Only the task in the background asks again, with one event at a time.
+    assert!(asked <= MOST_WAITING + 1, "{asked}");
+    // Only that task asks again, with one event at a time.
     for n in MANY..MANY + 50 {
         assert_eq!(recorder.record(open(n, 1)).await, Recorded::Journaled);
     }

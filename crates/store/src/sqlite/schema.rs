@@ -177,19 +177,18 @@ fn set_up(connection: &mut Connection, path: &Path, busy: Duration) -> Result<()
 
 /// Before anything is written: a file of another program, or of a version after this one, stays as it is.
 fn refuse_others(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let number = |sql: &str| {
-        connection
-            .query_row(sql, (), |row| row.get::<_, i64>(0))
-            .map_err(|e| StoreError::sqlite("being opened", e))
-    };
+    let failed = |e| StoreError::sqlite("being opened", e);
+    // All of one moment: another process may be making the tables just now.
+    let moment = connection.unchecked_transaction().map_err(failed)?;
+    let number = |sql: &str| moment.query_row(sql, (), |row| row.get::<_, i64>(0)).map_err(failed);
     let application = number("PRAGMA application_id")?;
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     if application != APPLICATION_ID && (application != 0 || tables != 0) {
         return Err(StoreError::Foreign { path: path.to_owned() });
     }
-    match MIGRATIONS.current_version(connection) {
+    match MIGRATIONS.current_version(&moment) {
         Ok(SchemaVersion::Outside(_)) => Err(StoreError::Newer { path: path.to_owned() }),
-        _ => Ok(()),
+        _ => moment.finish().map_err(failed),
     }
 }
 

@@ -80,11 +80,7 @@ impl DemoHouse {
         serving.spawn(async move { Ok(track::serve(tracking_listener, None, endpoint, stop).await?) });
         let (stop, store, counter) = (shutdown.clone(), house.store.clone(), office.clone());
         serving.spawn(async move { Ok(console::serve(console_listener, store, counter, stop).await?) });
-        let replaying = house.replaying(shutdown.clone());
-        serving.spawn(async move {
-            replaying.await;
-            Ok(())
-        });
+        tokio::spawn(house.replaying());
         Ok(Self { house, office, serving, smtp, tracking, console, _folder: folder })
     }
 

@@ -8,12 +8,11 @@ mod recipient;
 mod samples;
 mod script;
 
-use std::io::Write;
-
 use tokio::sync::watch;
 
 use crate::cli::DemoArgs;
 use crate::exit::{self, Failure, Outcome};
+use crate::output::say;
 use crate::signals;
 use house::DemoHouse;
 
@@ -22,7 +21,7 @@ pub(crate) async fn demo(args: &DemoArgs) -> Outcome {
     let mut shutdown = signals::shutdown()?;
     let (stop, stopping) = watch::channel(false);
     let mut house = DemoHouse::open(args.keep.as_deref(), &stopping).await.map_err(unavailable)?;
-    println!("{}", house.welcome());
+    say(&house.welcome());
     let printing = news::print(house.store(), house.office(), stopping.clone());
 
     let outcome = if args.script {
@@ -39,7 +38,7 @@ pub(crate) async fn demo(args: &DemoArgs) -> Outcome {
     let _ = printing.await;
     outcome?;
     finished?;
-    println!("{}", house::last_words(args.keep.as_deref()));
+    say(&house::last_words(args.keep.as_deref()));
     Ok(exit::OK)
 }
 
@@ -51,16 +50,15 @@ async fn show(
     house.seed().await?;
     let page = house.page();
     match std::env::var("SSH_CONNECTION") {
-        Ok(connection) => println!("{}", house.over_ssh(&connection)),
+        Ok(connection) => say(&house.over_ssh(&connection)),
         Err(_) if !args.no_open => {
             // No browser is no reason to fail: the address is on the screen.
             if open::that_detached(&page).is_err() {
-                println!("  No browser could be started here; open {page} yourself.\n");
+                say(&format!("  No browser could be started here; open {page} yourself.\n"));
             }
         }
         Err(_) => {}
     }
-    std::io::stdout().flush()?;
     house.serve_until(shutdown).await
 }
 

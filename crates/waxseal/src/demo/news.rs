@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use verdict::Kind;
 
 use super::office::DemoOffice;
-use crate::output::printable;
+use crate::output::{printable, say};
 
 const AT_ONCE: u32 = 100;
 /// A message is recorded beside the handoff; its outcome is there a moment after it arrived.
@@ -56,11 +56,11 @@ impl Said {
         let mut messages = store.messages(filter).await.unwrap_or_default();
         messages.retain(|message| message.record.code != 0 && self.messages.insert(message.record.id));
         for message in messages.iter().rev() {
-            println!("  {}", message_line(message));
+            say(&format!("  {}", message_line(message)));
         }
         for event in store.events_after(self.events, AT_ONCE).await.unwrap_or_default() {
             self.events = event.seq;
-            println!("  {}", event_line(&event));
+            say(&format!("  {}", event_line(&event)));
         }
     }
 }

@@ -1,0 +1,48 @@
+// Draws each mail before and after rewriting in headless Chromium, at the widths of a desktop and a phone, and compares.
+//
+//   node render.mjs FOLDER PICTURES
+//
+// FOLDER/pairs.json is [{name, charset, before, after, pixel}]: `before` and `after` are files in FOLDER with the decoded
+// octets of the part, `pixel` the URL that drawing the second must ask for once, or null. Prints {shots, differing, pixels}
+// as JSON; pictures of what differs go to PICTURES. Needs `npm ci` and Chromium: $CHROMIUM, or on the PATH.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { compare, decode, encode } from "./png.mjs";
+import { Screen, launch } from "./screen.mjs";
+
+const WIDTHS = [800, 375];
+const TABS = 3;
+
+const [folder, pictures] = process.argv.slice(2);
+const pairs = JSON.parse(readFileSync(join(folder, "pairs.json"), "utf8"));
+rmSync(pictures, { recursive: true, force: true });
+mkdirSync(pictures, { recursive: true });
+
+const report = { shots: 0, differing: [], pixels: [] };
+const browser = await launch();
+const queue = pairs.values();
+await Promise.all(Array.from({ length: TABS }, work));
+await browser.close();
+process.stdout.write(JSON.stringify(report));
+
+async function work() {
+  const screen = await Screen.open(browser);
+  for (const { name, charset, before, after, pixel } of queue) {
+    const was = await screen.draw(readFileSync(join(folder, before)), charset, WIDTHS);
+    const is = await screen.draw(readFileSync(join(folder, after)), charset, WIDTHS);
+    const asked = screen.asked.filter((url) => url === pixel).length;
+    if (pixel && asked !== 1) report.pixels.push({ name, asked });
+    WIDTHS.forEach((width, at) => judge(name, width, was[at], is[at]));
+  }
+}
+
+function judge(name, width, before, after) {
+  report.shots += 2;
+  if (before.equals(after)) return;
+  const [was, is] = [decode(before), decode(after)];
+  const { count, box, picture } = compare(was, is);
+  if (count === 0) return;
+  report.differing.push({ name, width, count, box, was: [was.width, was.height], is: [is.width, is.height] });
+  const files = { before, after, difference: encode(picture) };
+  for (const [what, png] of Object.entries(files)) writeFileSync(join(pictures, `${name}.${width}.${what}.png`), png);
+}

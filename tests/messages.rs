@@ -1,0 +1,256 @@
+//! The collection of odd mail: what is done to each message is on file, and nothing else is done.
+//!
+//! `UPDATE=1 cargo test --test messages` writes the expectations anew (`just bless`); read the difference as code.
+
+mod harness;
+
+use std::fmt::Write as _;
+
+use harness::collection::{BASE_URL, Case, cases, keys, tracking, without_our_fields};
+use harness::identity::compare;
+use html5ever::tendril::TendrilSink;
+use markup5ever_rcdom::{Handle, NodeData, RcDom};
+use relay::Rewritten;
+
+fn rewritten(case: &Case) -> Rewritten {
+    relay::rewrite(&without_our_fields(&case.submitted), &tracking(&case.submitted))
+}
+
+#[test]
+fn what_is_done_to_each_message_is_on_file() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut wrong = vec![];
+    for case in cases() {
+        let found = described(&rewritten(&case));
+        let file = case.folder.join("out.txt");
+        let expected = std::fs::read_to_string(&file).unwrap_or_default();
+        if found != expected {
+            if update {
+                std::fs::write(&file, found).unwrap();
+            } else {
+                wrong.push(format!("{}:\n--- on file\n{expected}--- found\n{found}", case.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ (UPDATE=1 writes them anew):\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn described(rewritten: &Rewritten) -> String {
+    let mut text = format!("pixel: {}\n", if rewritten.pixel { "yes" } else { "no" });
+    if rewritten.history {
+        text.push_str("history: cleaned\n");
+    }
+    for reason in &rewritten.reasons {
+        let _ = writeln!(text, "message: {}", reason.code());
+    }
+    for note in &rewritten.parts {
+        let _ = writeln!(text, "part {}: {}", note.path, note.reason.code());
+    }
+    for link in &rewritten.links {
+        let short = |text: &str| -> String { text.escape_debug().to_string().chars().take(200).collect() };
+        let _ = match (&link.target, link.kept) {
+            (Some(target), None) if *target == link.href => writeln!(text, "link {}: tracked {}", link.index, short(target)),
+            (Some(target), None) => writeln!(text, "link {}: tracked {} as {}", link.index, short(&link.href), short(target)),
+            (_, kept) => writeln!(text, "link {}: {} {}", link.index, kept.map_or("?", |reason| reason.code()), short(&link.href)),
+        };
+    }
+    text
+}
+
+#[test]
+fn octets_outside_the_changes_are_the_same() {
+    let (mut changed, mut pixels, mut links, mut wrong) = (0, 0, 0, vec![]);
+    for case in cases() {
+        let result = rewritten(&case);
+        let as_handed_on = [b"Received: by test\r\n", result.content.as_slice()].concat();
+        match compare(&case.submitted, &as_handed_on, BASE_URL) {
+            Ok(changes) => {
+                let (pixel, tracked) = (usize::from(result.pixel), result.links_tracked());
+                if (changes.pixels.len(), changes.links.len()) != (pixel, tracked) {
+                    wrong.push(format!("{}: says {pixel} pixels and {tracked} links, did {changes:?}", case.name));
+                }
+                changed += usize::from(pixel + tracked > 0);
+                (pixels, links) = (pixels + changes.pixels.len(), links + changes.links.len());
+            }
+            Err(why) => wrong.push(format!("{}: {why}", case.name)),
+        }
+    }
+    println!("{changed} changed, {pixels} pixels, {links} links");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(changed >= 100, "only {changed} messages changed at all");
+}
+
+#[test]
+fn every_untracked_message_and_link_has_its_reason() {
+    for case in cases() {
+        let result = rewritten(&case);
+        let wanted = tracking(&case.submitted).choice;
+        if !result.is_tracked() && !wanted.is_none() {
+            let said = !result.reasons.is_empty() || !result.parts.is_empty() || result.links.iter().any(|link| link.kept.is_some());
+            assert!(said, "{}: nothing was done and nothing said", case.name);
+        }
+        if wanted.opens && !result.pixel {
+            assert!(!result.reasons.is_empty(), "{}: no pixel and no reason", case.name);
+        }
+        for link in &result.links {
+            assert_eq!(link.kept.is_none(), link.target.is_some(), "{}: {link:?}", case.name);
+        }
+    }
+}
+
+#[test]
+fn doing_it_twice_changes_only_what_is_ours() {
+    for case in cases() {
+        let once = rewritten(&case);
+        let again = relay::rewrite(&once.content, &tracking(&case.submitted));
+        assert_eq!((once.pixel, once.links_tracked()), (again.pixel, again.links_tracked()), "{}", case.name);
+        // The pixel is taken out and put in; links are unwrapped and wrapped: nothing grows.
+        let longest = once.content.len().max(again.content.len());
+        let difference = once.content.len().abs_diff(again.content.len());
+        assert!(difference <= 64 + longest / 50, "{}: {} then {}", case.name, once.content.len(), again.content.len());
+    }
+}
+
+/// A browser's view: the same document but for the links, which lead where they led, and the one pixel.
+#[test]
+fn the_document_is_the_same_but_for_links_and_pixel() {
+    let (mut documents, mut wrong) = (0, vec![]);
+    for case in cases() {
+        let before = without_our_fields(&case.submitted);
+        let after = rewritten(&case);
+        if !after.is_tracked() && !after.history {
+            assert!(after.content == before, "{}: nothing was done and something changed", case.name);
+            continue;
+        }
+        let (old, new) = (mime::locate(&before), mime::locate(&after.content));
+        for (was, is) in old.html.iter().zip(&new.html) {
+            let text = |octets: &[u8], part: &mime::TextPart| {
+                let decoded = mime::decode(&octets[part.body.clone()], part.encoding).unwrap().octets;
+                String::from_utf8_lossy(&decoded).into_owned()
+            };
+            documents += 1;
+            if let Err(why) = same_document(&text(&before, was), &text(&after.content, is)) {
+                wrong.push(format!("{}: {why}", case.name));
+            }
+        }
+    }
+    println!("{documents} documents");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn same_document(before: &str, after: &str) -> Result<(), String> {
+    let parse = |text: &str| html5ever::parse_document(RcDom::default(), html5ever::ParseOpts::default()).one(text);
+    let (before, after) = (parse(before), parse(after));
+    let (old, new) = (flat(&before.document), flat(&after.document));
+    let mut new = new.into_iter();
+    let base = old.iter().find(|node| node.name == "base").and_then(|node| node.attribute("href"));
+    let base = base.and_then(|href| url::Url::parse(href.trim()).ok());
+    let mut pixels = 0;
+    let mut next = || loop {
+        match new.next() {
+            Some(node) if node.is_pixel() => pixels += 1,
+            other => return other,
+        }
+    };
+    for was in old.iter().filter(|node| !node.is_pixel()) {
+        let Some(is) = next() else { return Err(format!("{was:?} is gone")) };
+        if was.name != is.name || was.text != is.text {
+            return Err(format!("{was:?} became {is:?}"));
+        }
+        let ours = |attributes: &[(String, String)]| -> Vec<(String, String)> {
+            attributes.iter().filter(|(name, _)| name != "href" && name != "data-waxseal").cloned().collect()
+        };
+        if ours(&was.attributes) != ours(&is.attributes) {
+            return Err(format!("{was:?} became {is:?}"));
+        }
+        match (was.attribute("href"), is.attribute("href")) {
+            (Some(was), Some(is)) => same_destination(was, is, base.as_ref())?,
+            (None, None) => {}
+            other => return Err(format!("{other:?}")),
+        }
+    }
+    if let Some(extra) = next() {
+        return Err(format!("{extra:?} is new"));
+    }
+    if pixels > 1 { Err(format!("{pixels} pixels")) } else { Ok(()) }
+}
+
+/// As a browser would resolve the original, and as our redirect answers.
+fn same_destination(was: &str, is: &str, base: Option<&url::Url>) -> Result<(), String> {
+    let unwrapped = |url: &str| {
+        let token = url.trim().strip_prefix(BASE_URL)?.strip_prefix(seal::LINK_PATH)?.split(['#', '?']).next()?;
+        Some(keys().open_link(token)?.target.as_str().to_owned())
+    };
+    let browser = |href: &str| url::Url::options().base_url(base).parse(href.trim()).ok().map(String::from);
+    let mut was_to = browser(was).unwrap_or_else(|| was.to_owned());
+    while let Some(inner) = unwrapped(&was_to) {
+        was_to = inner;
+    }
+    let is_to = match unwrapped(is) {
+        Some(target) => target,
+        None if was == is => return Ok(()),
+        None => browser(is).unwrap_or_else(|| is.to_owned()),
+    };
+    if was_to == is_to { Ok(()) } else { Err(format!("{was:?} led to {was_to}, now {is_to}")) }
+}
+
+#[derive(Debug)]
+struct Flat {
+    name: String,
+    attributes: Vec<(String, String)>,
+    text: String,
+}
+
+impl Flat {
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    fn is_pixel(&self) -> bool {
+        let src = self.attribute("src").unwrap_or_default().trim().to_ascii_lowercase();
+        let token = src.strip_prefix(BASE_URL).and_then(|path| path.strip_prefix(seal::PIXEL_PATH));
+        self.name == "img" && token.is_some_and(|_| {
+            let src = self.attribute("src").unwrap_or_default().trim();
+            let token = &src[src.rfind('/').map_or(0, |at| at + 1)..];
+            keys().open_pixel(token.split(['#', '?']).next().unwrap_or_default()).is_some()
+        })
+    }
+}
+
+/// Elements, texts (neighbours joined) and comments in document order.
+fn flat(node: &Handle) -> Vec<Flat> {
+    let mut out: Vec<Flat> = vec![];
+    // By hand, not by recursion: the collection has mails nested 20,000 deep.
+    let mut stack = vec![node.clone()];
+    while let Some(node) = stack.pop() {
+        let text = |text: String| Flat { name: "#text".into(), attributes: vec![], text };
+        match &node.data {
+            NodeData::Text { contents } => {
+                let contents = contents.borrow().to_string();
+                let joins = |last: &&mut Flat| last.name == "#text";
+                match out.iter_mut().rev().find(|flat| !flat.is_pixel()).filter(joins) {
+                    Some(last) => last.text.push_str(&contents),
+                    None => out.push(text(contents)),
+                }
+            }
+            NodeData::Comment { contents } => {
+                // Links in conditional comments change; that they are right is `compare`'s to say.
+                let contents = contents.to_string();
+                let conditional = contents.trim_start().starts_with("[if");
+                out.push(Flat { name: "#comment".into(), attributes: vec![], text: if conditional { String::new() } else { contents } });
+            }
+            NodeData::Element { name, attrs, .. } => {
+                let attributes = attrs.borrow().iter().map(|a| (a.name.local.to_string(), a.value.to_string())).collect();
+                out.push(Flat { name: name.local.to_string(), attributes, text: String::new() });
+            }
+            _ => {}
+        }
+        stack.extend(node.children.borrow().iter().rev().cloned());
+        if let NodeData::Element { template_contents, .. } = &node.data
+            && let Some(contents) = &*template_contents.borrow()
+        {
+            stack.push(contents.clone());
+        }
+    }
+    out
+}
