@@ -1,4 +1,5 @@
 //! What happens when something is away, slow, full, hostile or killed.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod harness;
 

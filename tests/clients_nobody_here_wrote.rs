@@ -1,6 +1,7 @@
 //! Every message of the collection goes through the real binary, sent by programs we did not write.
 //!
 //! Needs curl, Python 3 and swaks: `just e2e`, or `cargo test -- --ignored`.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod harness;
 

@@ -1,4 +1,5 @@
 //! The first five minutes: `waxseal demo --script` shows the main job and leaves nothing behind.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod harness;
 

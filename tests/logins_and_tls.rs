@@ -1,4 +1,5 @@
 //! Who may send, over which kind of door, and with which login at the provider.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod harness;
 

@@ -119,7 +119,7 @@ fn naive() -> [Pair; 2] {
         pixel: Some(pixel.clone()),
     };
     [
-        pair(1, "<body><p>Hello</p>[]</body>"),
+        pair(1, "<style>img { border: 1px solid }</style><body><p>Hello</p>[]</body>"),
         pair(2, "<body style=\"margin:0\"><table width=100% height=700><tr><td bgcolor=navy></table>[]</body>"),
     ]
 }

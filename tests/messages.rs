@@ -1,6 +1,7 @@
 //! The collection of odd mail: what is done to each message is on file, and nothing else is done.
 //!
 //! `UPDATE=1 cargo test --test messages` writes the expectations anew (`just bless`); read the difference as code.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod harness;
 

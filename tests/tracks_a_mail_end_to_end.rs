@@ -1,4 +1,5 @@
 //! The main job: a mail goes through, is opened and clicked, and the sender sees it.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod harness;
 

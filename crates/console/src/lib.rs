@@ -4,10 +4,12 @@
 //! policy without inline anything. Foreign HTML only in a sandboxed frame from its own path.
 
 mod office;
+mod text;
 mod guard;
 mod demo_page;
 mod view;
 mod live;
 
 pub use demo_page::serve;
-pub use office::{CaughtNote, Change, Comparison, Office, OfficeError, Piece, Places};
+pub use office::{CaughtNote, Comparison, Mark, Office, OfficeError, Places, Stretch};
+pub use text::text;

@@ -10,7 +10,8 @@ pub trait Office: Send + Sync {
     fn caught(&self) -> Vec<CaughtNote>;
     /// The HTML of a mail in the mailbox, decoded, as the recipient's mail program would show it.
     fn caught_html(&self, number: u64) -> Option<String>;
-    /// A mail as it was written beside the mail as it was passed on.
+    /// A mail as it was written beside the mail as it was passed on; `None`: there is no such mail, or it is too
+    /// long to compare.
     fn comparison(&self, number: u64) -> Option<Comparison>;
     /// Sends the sample message once more, tracked as chosen. Returns its number in the mailbox.
     async fn send_sample(&self, choice: Choice) -> Result<u64, OfficeError>;
@@ -42,42 +43,47 @@ pub struct CaughtNote {
     pub has_html: bool,
 }
 
-/// Both texts of a mail, cut where they differ.
+/// A mail as it was written and as it was passed on.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// As it was written; empty where the demo did not write it.
-    pub written: Vec<Piece>,
-    /// As it was passed on.
-    pub passed_on: Vec<Piece>,
-    /// How many places changed.
-    pub changes: usize,
+    /// It is known how the mail was written; otherwise all of it is [`Stretch::Same`], as it was passed on.
+    pub written: bool,
+    /// What it shows, from its beginning to its end.
+    pub stretches: Vec<Stretch>,
+    /// The names of header fields it was passed on with and not written with.
+    pub fields_added: Vec<String>,
+    /// The names of header fields it was written with and not passed on with.
+    pub fields_removed: Vec<String>,
 }
 
-/// A stretch of text.
+/// A stretch of both texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// What happened to it.
-    pub change: Change,
-    /// The text itself.
-    pub text: String,
+pub enum Stretch {
+    /// Alike on both sides.
+    Same(String),
+    /// Alike on both sides, and too long to show.
+    Folded {
+        /// How long.
+        characters: usize,
+    },
+    /// Not alike.
+    Changed {
+        /// As it was written; `None`: only added.
+        was: Option<String>,
+        /// As it was passed on; `None`: only taken out.
+        is: Option<String>,
+        /// What it is for.
+        mark: Option<Mark>,
+    },
 }
 
-/// What happened to a stretch of text.
+/// What a change is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// The same on both sides.
-    Same,
-    /// Only as written.
-    Removed,
-    /// Only as passed on.
-    Added,
-}
-
-impl Piece {
-    /// For the page's class names.
-    pub fn is_changed(&self) -> bool {
-        self.change != Change::Same
-    }
+pub enum Mark {
+    /// To see opens.
+    Pixel,
+    /// To see clicks.
+    Link,
 }
 
 /// The sample could not be sent.

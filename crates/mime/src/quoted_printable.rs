@@ -2,7 +2,7 @@ mod splicing;
 
 use std::ops::Range;
 
-use memchr::{memchr_iter, memchr2};
+use memchr::{memchr, memchr2};
 
 use crate::DecodeError;
 use crate::line::trim_blanks_end;
@@ -105,14 +105,19 @@ const HEX_VALUES: [u8; 256] = {
 };
 
 pub(crate) fn decode(encoded: &[u8]) -> Result<(Vec<u8>, PositionMap), DecodeError> {
-    if has_padding(encoded) { decode_pieces(encoded) } else { decode_unpadded(encoded) }
+    if may_have_padding(encoded) { decode_pieces(encoded) } else { decode_unpadded(encoded) }
 }
 
-/// Does a blank stand at the end of any line?
-fn has_padding(encoded: &[u8]) -> bool {
-    let padded = |end: usize| matches!(encoded[..end].last(), Some(b' ' | b'\t'));
-    memchr_iter(b'\n', encoded).any(|lf| padded(lf - usize::from(encoded[..lf].ends_with(b"\r"))))
-        || padded(encoded.len())
+/// Does a blank stand before any line end, or what might be one?
+fn may_have_padding(encoded: &[u8]) -> bool {
+    let next = encoded.get(1..).unwrap_or_default();
+    let is = |octet: u8, one: u8, other: u8| u8::from(octet == one) | u8::from(octet == other);
+    // Without a branch, so that it is compiled to look at many octets at once.
+    let padded = encoded
+        .iter()
+        .zip(next)
+        .fold(0, |padded, (&octet, &next)| padded | (is(octet, b' ', b'\t') & is(next, b'\r', b'\n')));
+    padded > 0 || matches!(encoded.last(), Some(b' ' | b'\t'))
 }
 
 fn decode_pieces(encoded: &[u8]) -> Result<(Vec<u8>, PositionMap), DecodeError> {
@@ -133,65 +138,32 @@ fn decode_pieces(encoded: &[u8]) -> Result<(Vec<u8>, PositionMap), DecodeError> 
 
 /// The same where nothing is special but the equals sign, as in nearly all mail: this runs twice over each changed part.
 fn decode_unpadded(encoded: &[u8]) -> Result<(Vec<u8>, PositionMap), DecodeError> {
-    let mut octets = vec![0; encoded.len() + SHORT];
+    let mut octets = Vec::with_capacity(encoded.len());
     let mut map = PositionMap::default();
-    let (mut at, mut end) = (0, 0);
-    for (block, start) in encoded.chunks(64).zip((0..).step_by(64)) {
-        let mut signs = equals_signs(block);
-        while signs != 0 {
-            let sign = start + signs.trailing_zeros() as usize;
-            signs &= signs - 1;
-            if sign > at {
-                end = copy_text(&mut octets, end, &encoded[at..], sign - at);
-                map.note(end, sign);
-            }
-            let behind = &encoded[sign + 1..];
+    let mut at = 0;
+    while let Some(text) = memchr(b'=', &encoded[at..]) {
+        octets.extend_from_slice(&encoded[at..at + text]);
+        at += text;
+        map.note(octets.len(), at);
+        // They come in runs: a character of UTF-8 is two or more.
+        while let [b'=', behind @ ..] = &encoded[at..] {
             if let [high, low, ..] = behind
                 && let Some(octet) = hex_octet(*high, *low)
             {
-                octets[end] = octet;
-                (at, end) = (sign + 3, end + 1);
+                octets.push(octet);
+                at += 3;
             } else if let Some(length) = soft_break(behind) {
                 // Noted before it: what is written at the end goes before a last soft break.
-                map.note(end, sign);
-                at = sign + 1 + length;
+                map.note(octets.len(), at);
+                at += 1 + length;
             } else {
-                octets[end] = stray_equals(encoded, sign)?;
-                (at, end) = (sign + 1, end + 1);
+                octets.push(stray_equals(encoded, at)?);
+                at += 1;
             }
         }
     }
-    end = copy_text(&mut octets, end, &encoded[at..], encoded.len() - at);
-    octets.truncate(end);
+    octets.extend_from_slice(&encoded[at..]);
     Ok((octets, map))
-}
-
-const SHORT: usize = 16;
-
-/// Copies `length` octets of `text` to `at`. Most texts between two equals signs are short, and a copy of constant length
-/// is no call; what it copies too many is written over later.
-fn copy_text(octets: &mut [u8], at: usize, text: &[u8], length: usize) -> usize {
-    match (octets[at..].first_chunk_mut::<SHORT>(), text.first_chunk::<SHORT>()) {
-        (Some(place), Some(short)) if length <= SHORT => *place = *short,
-        _ => octets[at..at + length].copy_from_slice(&text[..length]),
-    }
-    at + length
-}
-
-/// Where the equals signs stand in a block of up to 64 octets: a bit for each, the lowest for the first.
-fn equals_signs(block: &[u8]) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let (words, rest) = block.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let words = words.iter().chain(std::iter::once(&last)).zip((0..).step_by(8));
-    words.fold(0, |signs, (word, bit)| {
-        let differing = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'='));
-        // The highest bit of each octet that is zero, moved to its lowest; then these eight side by side.
-        let low_bits = (differing & (ONES * 0x7f)) + ONES * 0x7f;
-        let equal = !(low_bits | differing) >> 7 & ONES;
-        signs | equal.wrapping_mul(0x0102_0408_1020_4080) >> 56 << bit
-    })
 }
 
 /// An equals sign for itself, unless what follows is another: some programs pass over the two octets behind a stray
@@ -211,7 +183,7 @@ mod tests {
         #[test]
         fn both_ways_to_decode_are_the_same(encoded in "([!-~]{0,20} ?|=|=3[dD]|\r|\n|\r\n|=\r\n|==){0,30}") {
             let encoded = encoded.as_bytes();
-            if has_padding(encoded) {
+            if may_have_padding(encoded) {
                 return Ok(());
             }
             let (plainly, pieces) = (decode_unpadded(encoded), decode_pieces(encoded));
@@ -234,9 +206,9 @@ mod tests {
             ("a ", true),
             ("", false),
             ("\r\n", false),
-            (" \r", false),
+            (" \r", true),
         ] {
-            assert_eq!(has_padding(encoded.as_bytes()), padded, "{encoded:?}");
+            assert_eq!(may_have_padding(encoded.as_bytes()), padded, "{encoded:?}");
         }
     }
 

@@ -29,7 +29,7 @@ pub enum Asked {
 ///
 /// Sources: Postmark's SMTP guide (`X-PM-TrackOpens`, `X-PM-TrackLinks`), Mandrill's SMTP headers (`X-MC-Track`),
 /// Mailgun's sending options (`X-Mailgun-Track`, `-Clicks`, `-Opens`).
-const ALIASES: [(&str, fn(&str) -> Option<Wish>); 6] = [
+const ALIASES: [(&str, ReadValue); 6] = [
     ("X-PM-TrackOpens", |value| Some(Wish::opens(yes_or_no(value)?))),
     ("X-PM-TrackLinks", postmark_links),
     ("X-MC-Track", mandrill),
@@ -37,6 +37,9 @@ const ALIASES: [(&str, fn(&str) -> Option<Wish>); 6] = [
     ("X-Mailgun-Track-Clicks", |value| Some(Wish::links(value == "htmlonly" || yes_or_no(value)?))),
     ("X-Mailgun-Track-Opens", |value| Some(Wish::opens(yes_or_no(value)?))),
 ];
+
+/// Reads a value, lower case and trimmed.
+type ReadValue = fn(&str) -> Option<Wish>;
 
 /// Fields of ours beside the one that says what to track.
 const OTHER_FIELDS: [&str; 2] = ["X-Waxseal-Link", "X-Waxseal-Tag"];

@@ -28,7 +28,7 @@ pub(crate) struct Passwords {
     decoy: String,
 }
 
-const REMEMBER_FOR: Duration = Duration::from_secs(600);
+const REMEMBER_FOR: Duration = Duration::from_mins(10);
 const REMEMBER_AT_MOST: usize = 4_096;
 /// The second recommendation of RFC 9106 §4 scaled to a mail server: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19_456;

@@ -54,10 +54,8 @@ pub fn rewrite(raw: &Arc<Vec<u8>>, tracking: &Tracking) -> Rewritten {
     }
     let mut rewritten = Parts::follow(&source, &located, tracking).splice(&source, tracking);
     rewritten.parts.splice(0..0, notes_of(&located));
-    if let (true, Some(reason)) = (!tracking.choice.is_none(), why_nothing_to_rewrite(&located)) {
-        if rewritten.links_tracked() == 0 || reason == Reason::PlainTextOnly {
-            rewritten.because(reason);
-        }
+    if let (false, Some(reason)) = (tracking.choice.is_none(), why_nothing_to_rewrite(&located)) {
+        rewritten.because(reason);
     }
     if !rewritten.is_tracked() && !rewritten.history {
         // With nothing done to the body, a signature over it stays good.

@@ -69,7 +69,8 @@ fn plain_host(url: &str, start: usize) -> Option<Range<usize>> {
 
 /// Is this path, query and fragment what a browser makes of it (WHATWG URL §1.3, §4.4)?
 fn is_plain(rest: &[u8]) -> bool {
-    let (path, rest) = rest.split_at(rest.iter().position(|o| matches!(o, b'?' | b'#')).unwrap_or(rest.len()));
+    let (path, rest) =
+        rest.split_at(rest.iter().position(|o| matches!(o, b'?' | b'#')).unwrap_or(rest.len()));
     let (query, fragment) = rest.split_at(memchr::memchr(b'#', rest).unwrap_or(rest.len()));
     // Dot segments, plain or encoded, are taken out.
     let mut before = 0;
@@ -78,7 +79,8 @@ fn is_plain(rest: &[u8]) -> bool {
         before = octet;
         !dot && PATH[usize::from(octet)]
     });
-    let is_graphic = |octet: &u8| octet.is_ascii_graphic() && !matches!(octet, b'"' | b'<' | b'>' | b'\'' | b'`');
+    let is_graphic =
+        |octet: &u8| octet.is_ascii_graphic() && !matches!(octet, b'"' | b'<' | b'>' | b'\'' | b'`');
     path_is_plain && query.iter().chain(fragment).all(is_graphic)
 }
 
@@ -88,7 +90,26 @@ const PATH: [bool; 256] = {
     let mut octet = 0;
     while octet < 128_u8 {
         table[octet as usize] = octet.is_ascii_alphanumeric()
-            || matches!(octet, b'/' | b'.' | b'-' | b'_' | b'~' | b'%' | b'+' | b',' | b'=' | b':' | b';' | b'@' | b'&' | b'!' | b'$' | b'*' | b'(' | b')');
+            || matches!(
+                octet,
+                b'/' | b'.'
+                    | b'-'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'+'
+                    | b','
+                    | b'='
+                    | b':'
+                    | b';'
+                    | b'@'
+                    | b'&'
+                    | b'!'
+                    | b'$'
+                    | b'*'
+                    | b'('
+                    | b')'
+            );
         octet += 1;
     }
     table
@@ -103,17 +124,44 @@ mod tests {
     #[test]
     fn plain_ones() {
         for url in [
-            "https://example.com/", "http://www.example.com/a/b.html?c=d&e=%20#f", "https://a-b.example.co.uk/~x/@y:z;p=1,2",
-            "https://localhost/", "https://3com.example/", "https://example.com/a.b/c..d",
+            "https://example.com/",
+            "http://www.example.com/a/b.html?c=d&e=%20#f",
+            "https://a-b.example.co.uk/~x/@y:z;p=1,2",
+            "https://localhost/",
+            "https://3com.example/",
+            "https://example.com/a.b/c..d",
         ] {
             assert_eq!(Address::plain(url), Some(Address::from(Url::parse(url).unwrap())), "{url}");
         }
         for url in [
-            "", "https://", "https:///", "https://example.com", "https://example.com?a", "ftp://example.com/", "https://EXAMPLE.com/",
-            "https://example.com:80/", "https://a@example.com/", "https://127.0.0.1/", "https://127.1/", "https://0x7f/", "https://1.2.0x3/",
-            "https://xn--bcher-kva.example/", "https://example..com/", "https://example.com./", "https://.example/", "https://exam_ple.com/",
-            "https://example.com/./a", "https://example.com/a/../b", "https://example.com/%2e/", "https://example.com/a b", "https://example.com/\\",
-            "https://example.com/{a}", "https://example.com/?'", "https://example.com/#\"", "https://example.com/é", "https://[::1]/",
+            "",
+            "https://",
+            "https:///",
+            "https://example.com",
+            "https://example.com?a",
+            "ftp://example.com/",
+            "https://EXAMPLE.com/",
+            "https://example.com:80/",
+            "https://a@example.com/",
+            "https://127.0.0.1/",
+            "https://127.1/",
+            "https://0x7f/",
+            "https://1.2.0x3/",
+            "https://xn--bcher-kva.example/",
+            "https://example..com/",
+            "https://example.com./",
+            "https://.example/",
+            "https://exam_ple.com/",
+            "https://example.com/./a",
+            "https://example.com/a/../b",
+            "https://example.com/%2e/",
+            "https://example.com/a b",
+            "https://example.com/\\",
+            "https://example.com/{a}",
+            "https://example.com/?'",
+            "https://example.com/#\"",
+            "https://example.com/é",
+            "https://[::1]/",
         ] {
             assert_eq!(Address::plain(url), None, "{url}");
         }

@@ -4,14 +4,35 @@
 /// who knows better has `keep`.
 const HOSTS: &[&str] = &[
     // Deep-link services
-    "app.link", "page.link", "onelink.me", "adj.st", "go.link", "sng.link", "smart.link", "app.goo.gl", "deeplink.to",
-    "branch.link", "test-app.link",
+    "app.link",
+    "page.link",
+    "onelink.me",
+    "adj.st",
+    "go.link",
+    "sng.link",
+    "smart.link",
+    "app.goo.gl",
+    "deeplink.to",
+    "branch.link",
+    "test-app.link",
     // Stores and app clips
-    "apps.apple.com", "itunes.apple.com", "appclip.apple.com", "testflight.apple.com", "play.google.com",
+    "apps.apple.com",
+    "itunes.apple.com",
+    "appclip.apple.com",
+    "testflight.apple.com",
+    "play.google.com",
     // Messengers and meetings
-    "wa.me", "t.me", "m.me", "line.me", "signal.me", "signal.group", "fb.me", "join.skype.com",
+    "wa.me",
+    "t.me",
+    "m.me",
+    "line.me",
+    "signal.me",
+    "signal.group",
+    "fb.me",
+    "join.skype.com",
     // Wallets and payments
-    "wallet.apple.com", "pay.google.com",
+    "wallet.apple.com",
+    "pay.google.com",
 ];
 
 /// Does a link to this host, in lower case, open an app?
@@ -26,10 +47,20 @@ mod tests {
 
     #[test]
     fn app_hosts() {
-        for host in ["shop.app.link", "example.page.link", "x.onelink.me", "wa.me", "t.me", "apps.apple.com", "maps.app.goo.gl"] {
+        for host in [
+            "shop.app.link",
+            "example.page.link",
+            "x.onelink.me",
+            "wa.me",
+            "t.me",
+            "apps.apple.com",
+            "maps.app.goo.gl",
+        ] {
             assert!(is_app_host(host), "{host}");
         }
-        for host in ["example.com", "notapp.link", "t.me.example.com", "apple.com", "www.google.com", "xt.me", ""] {
+        for host in
+            ["example.com", "notapp.link", "t.me.example.com", "apple.com", "www.google.com", "xt.me", ""]
+        {
             assert!(!is_app_host(host), "{host}");
         }
     }

@@ -19,9 +19,31 @@ pub(crate) struct Scannable<'a> {
 /// Labels that RFC 2045 mail uses for charsets whose ASCII octets may mean something else, beside those that
 /// `encoding_rs` knows.
 const NOT_ASCII_COMPATIBLE: &[&str] = &[
-    "utf-7", "unicode-1-1-utf-7", "x-unicode-2-0-utf-7", "utf-32", "utf-32le", "utf-32be", "ucs-2", "ucs-4", "iso-10646-ucs-2",
-    "iso-10646-ucs-4", "hz-gb-2312", "hz", "iso-2022-kr", "iso-2022-cn", "iso-2022-cn-ext", "iso-2022-jp-1", "iso-2022-jp-2",
-    "iso-2022-jp-3", "iso-2022-jp-2004", "cp037", "ibm037", "cp500", "ibm500", "cp1047", "ibm1047",
+    "utf-7",
+    "unicode-1-1-utf-7",
+    "x-unicode-2-0-utf-7",
+    "utf-32",
+    "utf-32le",
+    "utf-32be",
+    "ucs-2",
+    "ucs-4",
+    "iso-10646-ucs-2",
+    "iso-10646-ucs-4",
+    "hz-gb-2312",
+    "hz",
+    "iso-2022-kr",
+    "iso-2022-cn",
+    "iso-2022-cn-ext",
+    "iso-2022-jp-1",
+    "iso-2022-jp-2",
+    "iso-2022-jp-3",
+    "iso-2022-jp-2004",
+    "cp037",
+    "ibm037",
+    "cp500",
+    "ibm500",
+    "cp1047",
+    "ibm1047",
 ];
 
 impl Charset {
@@ -71,7 +93,7 @@ impl Charset {
     }
 
     /// How a URL's query is encoded before it is percent-encoded (WHATWG URL §4.4, query state).
-    pub(crate) fn encode_query<'a>(self, query: &'a str) -> Cow<'a, [u8]> {
+    pub(crate) fn encode_query(self, query: &str) -> Cow<'_, [u8]> {
         self.encoding.encode(query).0
     }
 
@@ -155,18 +177,56 @@ mod tests {
     #[test]
     fn labels() {
         for good in [
-            "utf-8", "UTF-8", " utf8 ", "\"utf-8\"", "us-ascii", "ASCII", "", "iso-8859-1", "ISO-8859-15", "windows-1252",
-            "windows-1251", "koi8-r", "shift_jis", "euc-jp", "gbk", "gb2312", "gb18030", "big5", "euc-kr", "ks_c_5601-1987",
-            "iso-2022-jp", "tis-620", "macintosh",
+            "utf-8",
+            "UTF-8",
+            " utf8 ",
+            "\"utf-8\"",
+            "us-ascii",
+            "ASCII",
+            "",
+            "iso-8859-1",
+            "ISO-8859-15",
+            "windows-1252",
+            "windows-1251",
+            "koi8-r",
+            "shift_jis",
+            "euc-jp",
+            "gbk",
+            "gb2312",
+            "gb18030",
+            "big5",
+            "euc-kr",
+            "ks_c_5601-1987",
+            "iso-2022-jp",
+            "tis-620",
+            "macintosh",
         ] {
             assert!(Charset::find(Some(good), b"<p>a").is_ok(), "{good}");
         }
         assert!(Charset::find(None, b"").is_ok());
-        for bad in ["utf-16", "UTF-16LE", "utf-16be", "UTF-7", "utf-32", "hz-gb-2312", "iso-2022-kr", "IBM037", "iso-2022-jp-2"] {
-            assert_eq!(Charset::find(Some(bad), b"<p>a").unwrap_err(), Reason::CharsetNotAsciiCompatible, "{bad}");
+        for bad in [
+            "utf-16",
+            "UTF-16LE",
+            "utf-16be",
+            "UTF-7",
+            "utf-32",
+            "hz-gb-2312",
+            "iso-2022-kr",
+            "IBM037",
+            "iso-2022-jp-2",
+        ] {
+            assert_eq!(
+                Charset::find(Some(bad), b"<p>a").unwrap_err(),
+                Reason::CharsetNotAsciiCompatible,
+                "{bad}"
+            );
         }
         for unknown in ["cp850", "ibm437", "x-unknown", "default", "utf-8; format=flowed", "\u{e9}"] {
-            assert_eq!(Charset::find(Some(unknown), b"<p>a").unwrap_err(), Reason::UnknownCharset, "{unknown}");
+            assert_eq!(
+                Charset::find(Some(unknown), b"<p>a").unwrap_err(),
+                Reason::UnknownCharset,
+                "{unknown}"
+            );
         }
         for utf_16 in [b"\xff\xfe<\0".as_slice(), b"\xfe\xff\0<", b"<\0p\0", b"\0<\0p"] {
             assert_eq!(Charset::find(Some("utf-8"), utf_16).unwrap_err(), Reason::CharsetNotAsciiCompatible);
@@ -185,7 +245,12 @@ mod tests {
         assert!(!jp.scannable(b"\x1b$B;3").unwrap().ends_in_ascii);
         assert_eq!(&*jp.scannable(b"\x1b(J<\x1b(I<\x1b(B<").unwrap().octets, b"xxx<xxxxxxx<");
         for doubtful in [b"\x1b$B;3\r\n<p>".as_slice(), b"\x1b", b"\x1b$(C;3", b"\x1b$"] {
-            assert_eq!(jp.scannable(doubtful).err(), Some(Reason::HtmlNotFollowed), "{}", doubtful.escape_ascii());
+            assert_eq!(
+                jp.scannable(doubtful).err(),
+                Some(Reason::HtmlNotFollowed),
+                "{}",
+                doubtful.escape_ascii()
+            );
         }
         // A part that promises nothing and has the escapes.
         let guessed = Charset::find(None, html).unwrap();

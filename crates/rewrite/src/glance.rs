@@ -7,6 +7,7 @@ use crate::markup;
 /// It takes what stands in comments, scripts and attributes for markup too, so it only says what may be there: which
 /// handlers the parser needs, and where to ask it. Whatever is told by it is checked by the parser.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is seen or not, apart from the others")]
 pub(crate) struct Glance {
     /// The last `</body`.
     pub(crate) body_end: Option<usize>,
@@ -33,14 +34,17 @@ pub(crate) struct Glance {
 }
 
 /// Elements that a browser opens again after they were cut off (WHATWG HTML §13.2.4.3).
-const FORMATTING: &[&[u8]] =
-    &[b"a", b"b", b"big", b"code", b"em", b"font", b"i", b"nobr", b"s", b"small", b"strike", b"strong", b"tt", b"u"];
+const FORMATTING: &[&[u8]] = &[
+    b"a", b"b", b"big", b"code", b"em", b"font", b"i", b"nobr", b"s", b"small", b"strike", b"strong", b"tt",
+    b"u",
+];
 
 /// Elements inside which an image is not shown, or not even parsed as one.
 pub(crate) const HIDING: &[&str] =
     &["select", "template", "object", "video", "audio", "canvas", "dialog", "details", "math", "svg"];
 
-const HEAD: &[&[u8]] = &[b"html", b"head", b"meta", b"title", b"link", b"base", b"style", b"script", b"noscript", b"template"];
+const HEAD: &[&[u8]] =
+    &[b"html", b"head", b"meta", b"title", b"link", b"base", b"style", b"script", b"noscript", b"template"];
 
 impl Glance {
     pub(crate) fn at(html: &[u8]) -> Self {
@@ -117,7 +121,7 @@ impl Glance {
 
 /// Are the `svg` and `math` of a part nested as they should be?
 ///
-/// What is text and what is markup inside them depends on the elements that are open, and lol_html, which keeps no tree, and a
+/// What is text and what is markup inside them depends on the elements that are open, and `lol_html`, which keeps no tree, and a
 /// browser may disagree once an end tag is missing or does not fit.
 pub(crate) fn is_foreign_content_sound(html: &[u8]) -> bool {
     let mut open = Vec::new();
@@ -127,7 +131,9 @@ pub(crate) fn is_foreign_content_sound(html: &[u8]) -> bool {
             tag => (false, tag),
         };
         let mut lower = [0; 16];
-        let Some(element) = FOREIGN.iter().position(|name| *name == self::name(tag, &mut lower)) else { continue };
+        let Some(element) = FOREIGN.iter().position(|name| *name == self::name(tag, &mut lower)) else {
+            continue;
+        };
         if !closing {
             open.push(element);
         } else if open.pop() != Some(element) {
@@ -139,7 +145,17 @@ pub(crate) fn is_foreign_content_sound(html: &[u8]) -> bool {
 
 /// The elements of foreign content, and those in it that hold HTML (WHATWG HTML §13.2.6.5).
 const FOREIGN: &[&[u8]] = &[
-    b"svg", b"math", b"title", b"desc", b"foreignobject", b"mi", b"mo", b"mn", b"ms", b"mtext", b"annotation-xml",
+    b"svg",
+    b"math",
+    b"title",
+    b"desc",
+    b"foreignobject",
+    b"mi",
+    b"mo",
+    b"mn",
+    b"ms",
+    b"mtext",
+    b"annotation-xml",
 ];
 
 /// `<!--[if mso]>` and its like: Outlook, and old Internet Explorers, read the inside as markup.
@@ -185,7 +201,8 @@ mod tests {
         let html = b"<p></BODY></html ></body\n></htmlx>";
         let glance = Glance::at(html);
         assert_eq!((glance.body_end, glance.html_end), (Some(18), Some(10)));
-        let quiet = |html: &str| format!("{:?}", Glance::at(html.as_bytes())) == format!("{:?}", Glance::default());
+        let quiet =
+            |html: &str| format!("{:?}", Glance::at(html.as_bytes())) == format!("{:?}", Glance::default());
         for html in ["", "<", "</", "<!", "text < 3", "<p>a</p>", "<bodyguard>", "<!-- x -->"] {
             assert!(quiet(html), "{html}");
         }
@@ -220,7 +237,10 @@ mod tests {
     fn foreign_content() {
         for (html, sound) in [
             ("<svg></svg>", true),
-            ("<title>x</title><svg><title>y</title><foreignObject><p>z</p></foreignObject></svg><math><mi>x</mi></math>", true),
+            (
+                "<title>x</title><svg><title>y</title><foreignObject><p>z</p></foreignObject></svg><math><mi>x</mi></math>",
+                true,
+            ),
             ("<svg>", false),
             ("<svg/>", false),
             ("<desc><svg></desc>", false),

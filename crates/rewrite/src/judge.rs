@@ -34,6 +34,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) href: Option<Cow<'a, str>>,
     /// The sender switched tracking of this one off.
     pub(crate) switched_off: bool,
+    /// It stands in plain text: what a reader sees is the URL itself, and becomes the new one.
+    pub(crate) bare: bool,
 }
 
 /// What became of a candidate.
@@ -54,7 +56,7 @@ impl<'a> Judge<'a> {
         Self { wishes, charset, base, unsubscribe }
     }
 
-    /// Decides; `text` is called for the visible text, entities undone, where it matters.
+    /// Decides; `text` is called, where it matters, for what the link says to a reader, entities undone.
     pub(crate) fn judge(&self, link: &Candidate<'_>, text: impl FnOnce() -> String) -> Judged {
         let mut original = None;
         let decision = match self.decide(link, &mut original, text) {
@@ -96,7 +98,7 @@ impl<'a> Judge<'a> {
             return Err(Reason::DataWaxsealOff);
         }
         let address = found?;
-        match self.why_keep(&address, text) {
+        match self.why_keep(&address, link.bare, text) {
             Some(reason) => Err(reason),
             None => Ok(address),
         }
@@ -133,8 +135,9 @@ impl<'a> Judge<'a> {
         if is_http(&url) { Ok(url.into()) } else { Err(Reason::Scheme) }
     }
 
-    fn why_keep(&self, address: &Address, text: impl FnOnce() -> String) -> Option<Reason> {
+    fn why_keep(&self, address: &Address, bare: bool, text: impl FnOnce() -> String) -> Option<Reason> {
         let rules = self.wishes.rules;
+        let keep_if_text_is_url = rules.keep_if_text_is_url && !bare;
         if address.userinfo {
             return Some(Reason::Userinfo);
         }
@@ -143,7 +146,9 @@ impl<'a> Judge<'a> {
         if rules.are_asked_to_keep(address, &lower) {
             return Some(ASKED_TO_KEEP);
         }
-        if rules.keep_list_unsubscribe && (self.unsubscribe.contains(address) || unsubscribe::is_in_url(&lower)) {
+        if rules.keep_list_unsubscribe
+            && (self.unsubscribe.contains(address) || unsubscribe::is_in_url(&lower))
+        {
             return Some(Reason::Unsubscribe);
         }
         if rules.keep_as_one_time(address, &lower) {
@@ -152,12 +157,12 @@ impl<'a> Judge<'a> {
         if rules.keep_as_app_link(address) {
             return Some(APP_LINK);
         }
-        if rules.keep_list_unsubscribe || rules.keep_if_text_is_url {
+        if rules.keep_list_unsubscribe || keep_if_text_is_url {
             let text = text().to_lowercase();
             if rules.keep_list_unsubscribe && unsubscribe::is_in_text(&text) {
                 return Some(Reason::Unsubscribe);
             }
-            if rules.keep_if_text_is_url && link_text::is_url(&text) {
+            if keep_if_text_is_url && link_text::is_url(&text) {
                 return Some(Reason::TextIsUrl);
             }
         }
@@ -177,7 +182,11 @@ fn in_lower_case(url: &str) -> Cow<'_, str> {
 fn as_browsers_read(href: &str) -> Cow<'_, str> {
     const DROPPED: [char; 3] = ['\t', '\r', '\n'];
     let trimmed = href.trim_matches(|c: char| c <= ' ');
-    if trimmed.bytes().any(|octet| octet < b' ') { Cow::Owned(trimmed.replace(DROPPED, "")) } else { Cow::Borrowed(trimmed) }
+    if trimmed.bytes().any(|octet| octet < b' ') {
+        Cow::Owned(trimmed.replace(DROPPED, ""))
+    } else {
+        Cow::Borrowed(trimmed)
+    }
 }
 
 fn is_http(url: &Url) -> bool {

@@ -1,6 +1,6 @@
-//! One decoded HTML part in; a list of byte edits, links and reasons out.
+//! One decoded HTML or plain text part in; a list of byte edits, links and reasons out.
 //!
-//! lol_html says where things stand; its output is thrown away (decision 0002). [`survey`] finds the links and a place for the
+//! `lol_html` says where things stand; its output is thrown away (decision 0002). [`survey`] finds the links and a place for the
 //! pixel and decides about each; [`Survey::edits`] says what to change, and nothing else changes.
 
 mod address;
@@ -14,6 +14,7 @@ mod markup;
 mod one_time;
 mod pixel;
 mod placeholder;
+mod plain_text;
 mod scan;
 mod stems;
 mod survey;
@@ -21,5 +22,6 @@ mod unsubscribe;
 mod wishes;
 
 pub use link_rules::LinkRules;
-pub use survey::{Edit, Link, LinkDecision, Survey, survey};
+pub use plain_text::TextFormat;
+pub use survey::{Edit, Link, LinkDecision, Survey, survey, survey_text};
 pub use wishes::{History, NoHistory, Own, PixelPosition, Wishes};

@@ -3,6 +3,7 @@ use crate::{app_link, one_time};
 
 /// Which links stay as they are, beside those that never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each rule is on or off by itself")]
 pub struct LinkRules {
     /// Leave links alone that match one of these: `*` stands for anything, upper and lower case are alike, and the
     /// scheme may be left out. `*.example.com/unsubscribe*`; without a slash, `*.example.com` is every link to such a host.
@@ -107,7 +108,11 @@ mod tests {
         ] {
             let rules = LinkRules { keep: vec![pattern.into()], ..LinkRules::default() };
             let url = Address::from(Url::parse(url).unwrap());
-            assert_eq!(rules.are_asked_to_keep(&url, &url.as_str().to_lowercase()), kept, "{pattern} {url:?}");
+            assert_eq!(
+                rules.are_asked_to_keep(&url, &url.as_str().to_lowercase()),
+                kept,
+                "{pattern} {url:?}"
+            );
         }
     }
 

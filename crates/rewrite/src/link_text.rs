@@ -2,9 +2,9 @@ use crate::markup::INVISIBLE;
 
 /// Endings that make `name.ending` a file or a product, not a host.
 const FILE_ENDINGS: &[&str] = &[
-    "asp", "aspx", "avi", "css", "csv", "doc", "docx", "exe", "gif", "gz", "htm", "html", "ics", "jpeg", "jpg", "js", "json", "key",
-    "mp3", "mp4", "odt", "pdf", "php", "png", "ppt", "pptx", "rar", "rtf", "svg", "tar", "tsx", "txt", "vcf", "wav", "webp", "xls",
-    "xlsx", "xml", "yaml", "yml",
+    "asp", "aspx", "avi", "css", "csv", "doc", "docx", "exe", "gif", "gz", "htm", "html", "ics", "jpeg",
+    "jpg", "js", "json", "key", "mp3", "mp4", "odt", "pdf", "php", "png", "ppt", "pptx", "rar", "rtf", "svg",
+    "tar", "tsx", "txt", "vcf", "wav", "webp", "xls", "xlsx", "xml", "yaml", "yml",
 ];
 
 /// Is a link's visible text itself a URL, or a bare host? Mail programs warn when such a text and the target differ.
@@ -38,9 +38,11 @@ fn is_host(word: &str) -> bool {
     let host = host.split_once(':').map_or(host, |(host, _)| host).trim_end_matches('.');
     let Some((before, top)) = host.rsplit_once('.') else { return false };
     let is_label = |label: &str| {
-        !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_' || INVISIBLE.contains(&c))
+        !label.is_empty()
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_' || INVISIBLE.contains(&c))
     };
-    let is_top = top.chars().count() >= 2 && (top.chars().all(char::is_alphabetic) || top.starts_with("xn--"));
+    let is_top =
+        top.chars().count() >= 2 && (top.chars().all(char::is_alphabetic) || top.starts_with("xn--"));
     let is_file = FILE_ENDINGS.contains(&top) && !word.contains('/');
     is_top && !is_file && before.split('.').all(is_label)
 }
@@ -52,18 +54,59 @@ mod tests {
     #[test]
     fn texts_that_are_urls() {
         for text in [
-            "https://example.com", "http://example.com/a?b=c", "HTTPS://EXAMPLE.COM", "www.example.com", "example.com",
-            "Example.com", "example.co.uk/path", "<https://example.com>", "(example.com)", "\u{200b}example.com", "example.com:8080",
-            "bücher.example", "пример.рф", "see https://example.com for more", "Visit www.example.com!", " example.com. ",
-            "ftp://example.com", "xn--bcher-kva.example", "example.com/file.pdf", "https://[2001:db8::1]/", "» example.com",
-            "a b c https://example.com", "sub_domain.example.com",
+            "https://example.com",
+            "http://example.com/a?b=c",
+            "HTTPS://EXAMPLE.COM",
+            "www.example.com",
+            "example.com",
+            "Example.com",
+            "example.co.uk/path",
+            "<https://example.com>",
+            "(example.com)",
+            "\u{200b}example.com",
+            "example.com:8080",
+            "bücher.example",
+            "пример.рф",
+            "see https://example.com for more",
+            "Visit www.example.com!",
+            " example.com. ",
+            "ftp://example.com",
+            "xn--bcher-kva.example",
+            "example.com/file.pdf",
+            "https://[2001:db8::1]/",
+            "» example.com",
+            "a b c https://example.com",
+            "sub_domain.example.com",
         ] {
             assert!(is_url(&text.to_lowercase()), "{text}");
         }
         for text in [
-            "", " ", "Read more", "Node.js", "invoice.pdf", "v1.2", "e.g.", "U.S.", "3.5", "10.000", "ana@example.com", "...", "Hello.World!x",
-            "see example.com for more", "https://", "www.", "http", "Mr. Smith", "What's new?", "1.2.3.4", "a..com", ".com", "and/or",
-            "click here: now", "更多", "Sign up—today",
+            "",
+            " ",
+            "Read more",
+            "Node.js",
+            "invoice.pdf",
+            "v1.2",
+            "e.g.",
+            "U.S.",
+            "3.5",
+            "10.000",
+            "ana@example.com",
+            "...",
+            "Hello.World!x",
+            "see example.com for more",
+            "https://",
+            "www.",
+            "http",
+            "Mr. Smith",
+            "What's new?",
+            "1.2.3.4",
+            "a..com",
+            ".com",
+            "and/or",
+            "click here: now",
+            "更多",
+            "Sign up—today",
         ] {
             let is = is_url(&text.to_lowercase());
             // `a..com` has an empty label.

@@ -23,15 +23,25 @@ pub(crate) struct Tag<'a> {
 
 /// Walks markup to gather text: what can be seen, what a link says.
 ///
-/// It never decides where an octet is changed, so it need not be exact where lol_html is.
+/// It never decides where an octet is changed, so it need not be exact where `lol_html` is.
 pub(crate) struct Pieces<'a> {
     html: &'a [u8],
     at: usize,
 }
 
 /// What is inside is not markup, and not shown as text of the page.
-const RAW: &[&[u8]] =
-    &[b"style", b"script", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes", b"noscript", b"template"];
+const RAW: &[&[u8]] = &[
+    b"style",
+    b"script",
+    b"title",
+    b"textarea",
+    b"xmp",
+    b"iframe",
+    b"noembed",
+    b"noframes",
+    b"noscript",
+    b"template",
+];
 
 impl<'a> Pieces<'a> {
     pub(crate) fn new(html: &'a [u8], from: usize) -> Self {
@@ -67,8 +77,12 @@ impl<'a> Iterator for Pieces<'a> {
             let rest = self.rest();
             match rest {
                 [] => return None,
-                [b'<', b'/', letter, ..] if letter.is_ascii_alphabetic() => return Some(Piece::Tag(self.tag(true))),
-                [b'<', letter, ..] if letter.is_ascii_alphabetic() => return Some(Piece::Tag(self.tag(false))),
+                [b'<', b'/', letter, ..] if letter.is_ascii_alphabetic() => {
+                    return Some(Piece::Tag(self.tag(true)));
+                }
+                [b'<', letter, ..] if letter.is_ascii_alphabetic() => {
+                    return Some(Piece::Tag(self.tag(false)));
+                }
                 [b'<', b'!', b'-', b'-', ..] => self.skip(comment_length(rest)),
                 [b'<', b'!' | b'?' | b'/', ..] => self.skip(memchr(b'>', rest).map(|at| at + 1)),
                 [_, after @ ..] => {
@@ -113,9 +127,8 @@ pub(crate) fn comment_length(comment: &[u8]) -> Option<usize> {
             let mut ends = memmem::find_iter(inside, b"--");
             ends.find_map(|at| match &inside[at + 2..] {
                 [b'>', ..] => Some(4 + at + 3),
-                [b'!', b'>', ..] => Some(4 + at + 4),
-                // `--->`: the finder steps over overlaps.
-                [b'-', b'>', ..] => Some(4 + at + 4),
+                // `--!>`; and `--->`, as the finder steps over overlaps.
+                [b'!' | b'-', b'>', ..] => Some(4 + at + 4),
                 _ => None,
             })
         }
@@ -153,13 +166,14 @@ pub(crate) fn text_within(html: &[u8], from: usize, name: &[u8], limit: usize) -
 
 /// Words do not run on over these.
 const BREAKS: &[&[u8]] = &[
-    b"br", b"p", b"div", b"td", b"th", b"tr", b"table", b"li", b"center", b"h1", b"h2", b"h3", b"h4", b"h5", b"h6", b"hr",
-    b"img",
+    b"br", b"p", b"div", b"td", b"th", b"tr", b"table", b"li", b"center", b"h1", b"h2", b"h3", b"h4", b"h5",
+    b"h6", b"hr", b"img",
 ];
 
 /// Shown without any text.
-const SHOWN: &[&[u8]] =
-    &[b"img", b"image", b"svg", b"video", b"hr", b"input", b"button", b"canvas", b"object", b"embed", b"iframe"];
+const SHOWN: &[&[u8]] = &[
+    b"img", b"image", b"svg", b"video", b"hr", b"input", b"button", b"canvas", b"object", b"embed", b"iframe",
+];
 
 /// Can anything be seen: text, or an image that is not one of those in `without`, which is sorted?
 pub(crate) fn is_anything_visible(html: &[u8], without: &[Range<usize>]) -> bool {
@@ -183,14 +197,28 @@ pub(crate) fn is_nothing_but_ends(html: &[u8], from: usize) -> bool {
 
 /// Entities that show nothing. Others do.
 const BLANK_ENTITIES: &[&str] = &[
-    "nbsp", "zwnj", "zwj", "shy", "ensp", "emsp", "thinsp", "hairsp", "numsp", "lrm", "rlm", "Tab", "NewLine", "NoBreak",
-    "ZeroWidthSpace", "NonBreakingSpace",
+    "nbsp",
+    "zwnj",
+    "zwj",
+    "shy",
+    "ensp",
+    "emsp",
+    "thinsp",
+    "hairsp",
+    "numsp",
+    "lrm",
+    "rlm",
+    "Tab",
+    "NewLine",
+    "NoBreak",
+    "ZeroWidthSpace",
+    "NonBreakingSpace",
 ];
 
 /// Characters that show nothing though they are no white space, as UTF-8.
 pub(crate) const INVISIBLE: &[char] = &[
-    '\u{ad}', '\u{34f}', '\u{180e}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{2061}', '\u{2062}',
-    '\u{2063}', '\u{2064}', '\u{2800}', '\u{feff}',
+    '\u{ad}', '\u{34f}', '\u{180e}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}',
+    '\u{2061}', '\u{2062}', '\u{2063}', '\u{2064}', '\u{2800}', '\u{feff}',
 ];
 
 fn has_visible_character(run: &[u8]) -> bool {
@@ -247,7 +275,10 @@ mod tests {
             ("", false),
             ("Hello", true),
             ("<p>Hi</p>", true),
-            ("<html><head><title>Not on the page</title><style>p{color:red}</style></head><body></body></html>", false),
+            (
+                "<html><head><title>Not on the page</title><style>p{color:red}</style></head><body></body></html>",
+                false,
+            ),
             ("<body>\r\n<p>&nbsp;</p><br>\u{200b}&zwnj;&#8203;&#x200B;\u{a0}&#160; </body>", false),
             ("<body><p>&nbsp;.</p></body>", true),
             ("<p>&amp;</p>", true),
@@ -275,7 +306,10 @@ mod tests {
         ] {
             assert_eq!(is_anything_visible(html.as_bytes(), &[]), visible, "{html}");
         }
-        assert!(!is_anything_visible(b"<p><img src=x></p>", std::slice::from_ref(&(3..14))), "our own pixel does not count");
+        assert!(
+            !is_anything_visible(b"<p><img src=x></p>", std::slice::from_ref(&(3..14))),
+            "our own pixel does not count"
+        );
         assert!(!is_anything_visible(b"<p>\xa0</p>", &[]), "Latin-1");
         assert!(is_anything_visible(b"<p>\xe9</p>", &[]), "Latin-1");
     }

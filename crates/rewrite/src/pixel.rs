@@ -14,12 +14,14 @@ const MAX_LINE_OCTETS: usize = 998;
 
 /// Out of the flow and at the page's corner, so that nothing moves: no line of text is opened for it, no margins stop
 /// collapsing, and the page does not grow by the row below its last line. Webmail that takes `position` away still has the
-/// float, which opens no line either. `!important` holds off a style sheet's `img { width: 100% !important }`.
+/// float, which opens no line either. `!important` holds off a style sheet's `img { width: 100% !important }`, and the
+/// rest its borders and shadows.
 ///
 /// Never `display:none`: programs do not load what they do not show. Outlook's engine takes the attributes for the size.
 const STYLE: &str = "position:absolute!important;top:0!important;left:0!important;float:left!important;\
     width:1px!important;height:1px!important;min-width:0!important;min-height:0!important;max-width:1px!important;\
-    max-height:1px!important;margin:0!important;border:0!important;padding:0!important;background:none!important";
+    max-height:1px!important;margin:0!important;border:0!important;padding:0!important;background:none!important;\
+    box-shadow:none!important;outline:0!important";
 
 /// The place a pixel would best go to, before the parser was asked: an offset, or `None` for the very end.
 pub(crate) fn wish(glance: &Glance) -> Option<usize> {
@@ -58,7 +60,8 @@ pub(crate) fn place(
     if start.is_some() && is_for_start(html, glance, position) {
         return Ok(start);
     }
-    let end = end(html, glance, scan)?.or_else(|| (scan.end == Spot::Sound && ends_in_ascii).then_some(html.len()));
+    let end =
+        end(html, glance, scan)?.or_else(|| (scan.end == Spot::Sound && ends_in_ascii).then_some(html.len()));
     Ok(end.filter(|_| scan.mark != Spot::Hidden).or(start))
 }
 
@@ -132,7 +135,10 @@ mod tests {
         let short = tag(b"<p>a</p></body>", 8);
         assert!(!short.contains(&b'\n'));
         let text = String::from_utf8(short).unwrap();
-        assert!(text.starts_with("<img src=\"https://t.example/o/x\" width=\"1\" height=\"1\" alt=\"\" style=\""), "{text}");
+        assert!(
+            text.starts_with("<img src=\"https://t.example/o/x\" width=\"1\" height=\"1\" alt=\"\" style=\""),
+            "{text}"
+        );
         assert!(!text.contains("display"));
 
         let line = format!("<p>{}</p>\r\n<p>{}</p></body></html>", "a".repeat(980), "b".repeat(900));

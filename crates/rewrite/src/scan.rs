@@ -8,13 +8,13 @@ use envelope::Reason;
 use lol_html::errors::RewritingError;
 use lol_html::html_content::{Comment, Element, EndTag};
 use lol_html::{
-    DocumentContentHandlers, ElementContentHandlers, EndTagHandler, HandlerResult, HtmlRewriter, MemorySettings,
-    Selector, Settings,
+    DocumentContentHandlers, ElementContentHandlers, EndTagHandler, HandlerResult, HtmlRewriter,
+    MemorySettings, Selector, Settings,
 };
 
 use crate::glance::{self, HIDING};
 
-/// Where things stand in a part, as lol_html found them. Its output is thrown away.
+/// Where things stand in a part, as `lol_html` found them. Its output is thrown away.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     /// The start tags asked for, in document order.
@@ -70,6 +70,7 @@ pub(crate) struct Switch {
 
 /// What to look for.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each handler is wanted or not")]
 pub(crate) struct Wanted {
     pub(crate) area: bool,
     pub(crate) base: bool,
@@ -85,7 +86,7 @@ pub(crate) struct Wanted {
 /// would be one, and nothing after it reads any differently. It never leaves this file.
 const MARK: &[u8] = b"<wxseal>";
 
-/// lol_html's own limit: a part whose nesting, or one tag of which, needs more is left alone.
+/// `lol_html`'s own limit: a part whose nesting, or one tag of which, needs more is left alone.
 const MEMORY_OCTETS: usize = 4 << 20;
 
 struct Selectors {
@@ -138,8 +139,10 @@ fn run(html: &[u8], wanted: Wanted) -> Result<Scan, Reason> {
             (wanted.base, &SELECTORS.base, Ask::Base),
             (wanted.body, &SELECTORS.body, Ask::Body),
         ];
-        let maybe = maybe.into_iter().filter(|(wanted, ..)| *wanted).map(|(_, selector, ask)| (selector, ask));
-        let hiding = SELECTORS.hiding.iter().filter(|_| wanted.hiding).map(|selector| (selector, Ask::Hidden));
+        let maybe =
+            maybe.into_iter().filter(|(wanted, ..)| *wanted).map(|(_, selector, ask)| (selector, ask));
+        let hiding =
+            SELECTORS.hiding.iter().filter(|_| wanted.hiding).map(|selector| (selector, Ask::Hidden));
         let (notes, mut settings) = (&notes, settings(true));
         for (selector, ask) in always.into_iter().chain(maybe).chain(hiding) {
             settings = on_element(settings, selector, move |element| {
@@ -176,7 +179,9 @@ pub(crate) fn scan_comment(inside: &[u8], offset: usize) -> Result<Vec<FoundTag>
         // Not strict: nothing but attribute values is changed here, and no browser parses it.
         let settings = on_element(settings(false), &SELECTORS.href, |element| {
             let name = &inside[notes.name(element)];
-            if name.contains(&b':') || [b"a".as_slice(), b"area"].iter().any(|link| link.eq_ignore_ascii_case(name)) {
+            if name.contains(&b':')
+                || [b"a".as_slice(), b"area"].iter().any(|link| link.eq_ignore_ascii_case(name))
+            {
                 notes.note(Ask::Link, element);
             }
             Ok(())
@@ -355,7 +360,8 @@ impl Notes<'_> {
     fn name(&self, element: &Element<'_, '_>) -> Range<usize> {
         let tag = self.here(element.source_location().bytes());
         let octets = self.html.get(tag.start + 1..tag.end).unwrap_or_default();
-        let length = octets.iter().position(|octet| crate::markup::is_name_end(*octet)).unwrap_or(octets.len());
+        let length =
+            octets.iter().position(|octet| crate::markup::is_name_end(*octet)).unwrap_or(octets.len());
         tag.start + 1..tag.start + 1 + length
     }
 

@@ -7,10 +7,11 @@ use memchr::memmem;
 use crate::charset::{Charset, Scannable};
 use crate::glance::{self, Glance};
 use crate::judge::{Candidate, Judge, Judged};
+use crate::markup;
+use crate::pixel::{self, Line};
+use crate::plain_text::{self, FoundUrl, TextFormat};
 use crate::scan::{self, FoundElement, FoundTag, Scan, Switch, Wanted};
 use crate::wishes::{Own, Wishes};
-use crate::pixel::{self, Line};
-use crate::markup;
 
 /// What was found in a part and decided about it; [`Survey::edits`] carries it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Survey {
     restorations: Vec<Place>,
     /// The line that `pixel_at` is in.
     pixel_line: Option<Line>,
+    /// Plain text: URLs are written as they are.
+    plain: bool,
 }
 
 /// One link.
@@ -65,7 +68,7 @@ pub struct Edit {
     pub link: Option<usize>,
 }
 
-/// The value of an `href`.
+/// The value of an `href`, or a URL in plain text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
     range: Range<usize>,
@@ -106,7 +109,8 @@ pub fn survey(html: &[u8], charset: Option<&str>, wishes: &Wishes<'_>) -> Result
     }
     let base = scan.base.clone().and_then(|range| attribute(html, range, charset));
     let judge = Judge::new(wishes, charset, base.as_deref());
-    let mut draft = Draft { html, seen: &seen, charset, judge, links: wishes.links, survey: Survey::empty() };
+    let mut draft =
+        Draft { html, seen: &seen, charset, judge, links: wishes.links, survey: Survey::empty(false) };
     for tag in tags_in_order(scan, &seen)? {
         draft.take(&tag);
     }
@@ -114,6 +118,35 @@ pub fn survey(html: &[u8], charset: Option<&str>, wishes: &Wishes<'_>) -> Result
     survey.visible = markup::is_anything_visible(&seen, &survey.removals);
     survey.pixel_at = pixel_at;
     survey.pixel_line = pixel_at.map(|at| Line::around(html, at));
+    Ok(survey)
+}
+
+/// Looks through a plain text part for URLs: `text` is its octets, the content-transfer-encoding undone, in `charset`.
+///
+/// A URL begins with `http://` or `https://` and ends where mail programs end it: before white space, `<`, `>` and quotes, without the
+/// punctuation of the sentence or the brackets around. There is never a place for a pixel.
+///
+/// # Errors
+/// With the reason to leave the whole part alone, as [`survey`].
+pub fn survey_text(
+    text: &[u8],
+    charset: Option<&str>,
+    format: TextFormat,
+    wishes: &Wishes<'_>,
+) -> Result<Survey, Reason> {
+    let charset = Charset::find(charset, text)?;
+    let seen = charset.scannable(text)?.octets;
+    let judge = Judge::new(wishes, charset, None);
+    let mut survey = Survey::empty(true);
+    survey.visible = !seen.trim_ascii().is_empty();
+    for found in plain_text::urls(&seen, text, charset, format) {
+        let FoundUrl { range, before, doubtful } = found;
+        let href = charset.decode_lossy(&text[range.clone()]).into_owned();
+        let link =
+            Candidate { href: (!doubtful).then_some(Cow::Borrowed(&*href)), switched_off: false, bare: true };
+        let judged = judge.judge(&link, || charset.decode_lossy(&text[before]).into_owned());
+        survey.take(range, href, judged, wishes.links);
+    }
     Ok(survey)
 }
 
@@ -169,19 +202,15 @@ impl Draft<'_> {
         }
         let Some(range) = tag.url.clone() else { return };
         let href = attribute(self.html, range.clone(), self.charset);
-        let switched_off = tag.switches.iter().any(|switch| !self.html[switch.value.clone()].trim_ascii().eq_ignore_ascii_case(b"on"));
-        let link = Candidate { href, switched_off };
-        let Judged { decision, original } = self.judge.judge(&link, || self.text(tag));
-        self.survey.changes_history |= original.is_some();
-        let place = Place { range: range.clone(), original };
-        if self.links {
-            let lossy = || self.charset.decode_lossy(&self.html[range]);
-            let href = link.href.unwrap_or_else(lossy).into_owned();
-            self.survey.links.push(Link { href, decision });
-            self.survey.places.push(place);
-        } else if place.original.is_some() {
-            self.survey.restorations.push(place);
-        }
+        let switched_off = tag
+            .switches
+            .iter()
+            .any(|switch| !self.html[switch.value.clone()].trim_ascii().eq_ignore_ascii_case(b"on"));
+        let link = Candidate { href, switched_off, bare: false };
+        let judged = self.judge.judge(&link, || self.text(tag));
+        let lossy = || self.charset.decode_lossy(&self.html[range.clone()]);
+        let href = link.href.unwrap_or_else(lossy).into_owned();
+        self.survey.take(range, href, judged, self.links);
     }
 
     /// What the link says to a reader.
@@ -217,12 +246,29 @@ fn with_blanks_before(html: &[u8], switch: &Switch) -> Range<usize> {
 /// An attribute's value, entities undone. `None`: octets that the charset does not have.
 fn attribute(html: &[u8], range: Range<usize>, charset: Charset) -> Option<Cow<'_, str>> {
     let value = charset.decode(html.get(range)?)?;
-    Some(if value.contains('&') { Cow::Owned(htmlize::unescape_attribute(value).into_owned()) } else { value })
+    Some(if value.contains('&') {
+        Cow::Owned(htmlize::unescape_attribute(value).into_owned())
+    } else {
+        value
+    })
 }
 
 impl Survey {
-    fn empty() -> Self {
+    fn take(&mut self, range: Range<usize>, href: String, judged: Judged, links: bool) {
+        let Judged { decision, original } = judged;
+        self.changes_history |= original.is_some();
+        let place = Place { range, original };
+        if links {
+            self.links.push(Link { href, decision });
+            self.places.push(place);
+        } else if place.original.is_some() {
+            self.restorations.push(place);
+        }
+    }
+
+    fn empty(plain: bool) -> Self {
         Self {
+            plain,
             visible: false,
             pixel_at: None,
             links: Vec::new(),
@@ -245,9 +291,14 @@ impl Survey {
         tracked_url: &mut dyn FnMut(usize) -> Option<String>,
         pixel_url: Option<&str>,
     ) -> Vec<Edit> {
-        let mut edits = Vec::with_capacity(self.links.len() + self.removals.len() + self.restorations.len() + 1);
-        edits.extend(self.removals.iter().map(|range| Edit { range: range.clone(), replacement: vec![], link: None }));
-        edits.extend(self.restorations.iter().filter_map(Place::restored));
+        let mut edits =
+            Vec::with_capacity(self.links.len() + self.removals.len() + self.restorations.len() + 1);
+        edits.extend(self.removals.iter().map(|range| Edit {
+            range: range.clone(),
+            replacement: vec![],
+            link: None,
+        }));
+        edits.extend(self.restorations.iter().filter_map(|place| self.restored(place)));
         for (index, (link, place)) in self.links.iter().zip(&self.places).enumerate() {
             let url = match link.decision {
                 LinkDecision::Track { .. } => tracked_url(index),
@@ -256,10 +307,10 @@ impl Survey {
             match url {
                 Some(url) => edits.push(Edit {
                     range: place.range.clone(),
-                    replacement: escaped(&url).into_bytes(),
+                    replacement: self.written(url),
                     link: Some(index),
                 }),
-                None => edits.extend(place.restored()),
+                None => edits.extend(self.restored(place)),
             }
         }
         if let (Some(at), Some(line), Some(url)) = (self.pixel_at, self.pixel_line, pixel_url) {
@@ -276,12 +327,14 @@ impl Survey {
         });
         edits
     }
-}
 
-impl Place {
-    fn restored(&self) -> Option<Edit> {
-        let original = self.original.as_ref()?;
-        Some(Edit { range: self.range.clone(), replacement: escaped(original).into_bytes(), link: None })
+    fn restored(&self, place: &Place) -> Option<Edit> {
+        let original = place.original.clone()?;
+        Some(Edit { range: place.range.clone(), replacement: self.written(original), link: None })
+    }
+
+    fn written(&self, url: String) -> Vec<u8> {
+        if self.plain { url.into_bytes() } else { escaped(&url).into_bytes() }
     }
 }
 

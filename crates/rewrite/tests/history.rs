@@ -1,5 +1,7 @@
 //! Pixels and links of earlier mail, quoted in this one.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod common;
 
 use common::{apply, decisions, edited, survey, tracked, wishes};
@@ -22,22 +24,49 @@ fn earlier_pixels_go_and_earlier_links_lead_on_through_this_message() {
         ("<a href=HTTPS://T.EXAMPLE.COM/c/cart>x</a>", "<a href=T>x</a>"),
         // Other people's, and what only mentions ours.
         ("<img src=\"https://other.example/o/old\">", "<img src=\"https://other.example/o/old\">"),
-        ("<img src=\"https://proxy.example/x#https://t.example.com/o/old\">", "<img src=\"https://proxy.example/x#https://t.example.com/o/old\">"),
+        (
+            "<img src=\"https://proxy.example/x#https://t.example.com/o/old\">",
+            "<img src=\"https://proxy.example/x#https://t.example.com/o/old\">",
+        ),
         ("<img src=\"https://t.example.com/o/unknown\">", "<img src=\"https://t.example.com/o/unknown\">"),
-        ("<img src=\"https://t.example.com.evil.example/o/old\">", "<img src=\"https://t.example.com.evil.example/o/old\">"),
-        ("<img alt=\"https://t.example.com/o/old\" src=\"cid:x\">", "<img alt=\"https://t.example.com/o/old\" src=\"cid:x\">"),
+        (
+            "<img src=\"https://t.example.com.evil.example/o/old\">",
+            "<img src=\"https://t.example.com.evil.example/o/old\">",
+        ),
+        (
+            "<img alt=\"https://t.example.com/o/old\" src=\"cid:x\">",
+            "<img alt=\"https://t.example.com/o/old\" src=\"cid:x\">",
+        ),
         ("<img data-src=\"https://t.example.com/o/old\">", "<img data-src=\"https://t.example.com/o/old\">"),
-        ("<!-- <img src=\"https://t.example.com/o/old\"> -->", "<!-- <img src=\"https://t.example.com/o/old\"> -->"),
+        (
+            "<!-- <img src=\"https://t.example.com/o/old\"> -->",
+            "<!-- <img src=\"https://t.example.com/o/old\"> -->",
+        ),
         ("<p>https://t.example.com/o/old</p>", "<p>https://t.example.com/o/old</p>"),
-        ("<a href=\"https://t.example.com/c/DAMAGED\">x</a>", "<a href=\"https://t.example.com/c/DAMAGED\">x</a>"),
+        (
+            "<a href=\"https://t.example.com/c/DAMAGED\">x</a>",
+            "<a href=\"https://t.example.com/c/DAMAGED\">x</a>",
+        ),
         ("<a href=\"https://t.example.com/about\">x</a>", "<a href=\"T\">x</a>"),
         // The place of the pixel, where an earlier one stood.
         ("<body>x<img src=\"https://t.example.com/o/old\"></body>", "<body>x</body>"),
         // What is left alone leads where it first did.
-        ("<a href=\"https://t.example.com/c/unsubscribe\">x</a>", "<a href=\"https://shop.example/unsubscribe?a=1&amp;b=%272%27\">x</a>"),
-        ("<a href=https://t.example.com/c/cart>shop.example</a>", "<a href=https://shop.example/cart?a=1&amp;b=%272%27>shop.example</a>"),
-        ("<a href='https://t.example.com/c/cart' data-waxseal=off>x</a>", "<a href='https://shop.example/cart?a=1&amp;b=%272%27'>x</a>"),
-        ("<!--[if mso]><v:rect href=\"https://t.example.com/c/cart\"><![endif]-->", "<!--[if mso]><v:rect href=\"T\"><![endif]-->"),
+        (
+            "<a href=\"https://t.example.com/c/unsubscribe\">x</a>",
+            "<a href=\"https://shop.example/unsubscribe?a=1&amp;b=%272%27\">x</a>",
+        ),
+        (
+            "<a href=https://t.example.com/c/cart>shop.example</a>",
+            "<a href=https://shop.example/cart?a=1&amp;b=%272%27>shop.example</a>",
+        ),
+        (
+            "<a href='https://t.example.com/c/cart' data-waxseal=off>x</a>",
+            "<a href='https://shop.example/cart?a=1&amp;b=%272%27'>x</a>",
+        ),
+        (
+            "<!--[if mso]><v:rect href=\"https://t.example.com/c/cart\"><![endif]-->",
+            "<!--[if mso]><v:rect href=\"T\"><![endif]-->",
+        ),
     ] {
         let got = edited(before).replace("[PIXEL]", "");
         let after = after.replace("href=\"T\"", &format!("href=\"{}\"", tracked(0).replace('&', "&amp;")));
@@ -49,7 +78,8 @@ fn earlier_pixels_go_and_earlier_links_lead_on_through_this_message() {
 
         let survey = survey(before.as_bytes(), None).unwrap();
         let images = |html: &str| html.to_lowercase().matches("<img").count();
-        let changes = images(before) != images(&after) || before.contains("/c/") && !before.contains("DAMAGED");
+        let changes =
+            images(before) != images(&after) || before.contains("/c/") && !before.contains("DAMAGED");
         assert_eq!(survey.changes_history, changes, "{before}");
     }
     assert_eq!(
@@ -78,7 +108,8 @@ fn whether_or_not_anything_is_tracked_this_time() {
 fn without_history_nothing_is_ours() {
     let rules = LinkRules::default();
     let html = b"<a href=\"https://t.example.com/c/DAMAGED\">x</a><img src=https://t.example.com/o/old>";
-    let survey = waxseal_rewrite::survey(html, None, &Wishes { history: &NoHistory, ..wishes(&rules) }).unwrap();
+    let survey =
+        waxseal_rewrite::survey(html, None, &Wishes { history: &NoHistory, ..wishes(&rules) }).unwrap();
     assert!(!survey.changes_history);
     assert_eq!(decisions(&survey), ["track https://t.example.com/c/DAMAGED"]);
 }
@@ -93,6 +124,7 @@ fn images_are_looked_at_when_no_marks_are_known() {
     }
     let rules = LinkRules::default();
     let html = b"<p>x<img src=\"https://t.example.com/pixel\"></p>";
-    let survey = waxseal_rewrite::survey(html, None, &Wishes { history: &Unmarked, ..wishes(&rules) }).unwrap();
+    let survey =
+        waxseal_rewrite::survey(html, None, &Wishes { history: &Unmarked, ..wishes(&rules) }).unwrap();
     assert_eq!(apply(html, &survey.edits(&mut |_| None, None)), b"<p>x</p>");
 }

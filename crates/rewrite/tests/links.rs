@@ -1,5 +1,7 @@
 //! Which links are tracked, to where, and which are not and why.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod common;
 
 use common::{apply, decisions, edited, edits, survey, tracked, wishes};
@@ -50,7 +52,10 @@ fn where_a_browser_would_go() {
         ("&#10;https://example.com/&#32;", "https://example.com/"),
         // Hosts.
         ("https://bücher.example/", "https://xn--bcher-kva.example/"),
-        ("https://пример.рф/путь?ключ=значение", "https://xn--e1afmkfd.xn--p1ai/%D0%BF%D1%83%D1%82%D1%8C?%D0%BA%D0%BB%D1%8E%D1%87=%D0%B7%D0%BD%D0%B0%D1%87%D0%B5%D0%BD%D0%B8%D0%B5"),
+        (
+            "https://пример.рф/путь?ключ=значение",
+            "https://xn--e1afmkfd.xn--p1ai/%D0%BF%D1%83%D1%82%D1%8C?%D0%BA%D0%BB%D1%8E%D1%87=%D0%B7%D0%BD%D0%B0%D1%87%D0%B5%D0%BD%D0%B8%D0%B5",
+        ),
         ("https://192.168.0.1/", "https://192.168.0.1/"),
         ("https://[2001:DB8::1]/", "https://[2001:db8::1]/"),
         ("https://0x7f.1/", "https://127.0.0.1/"),
@@ -61,7 +66,10 @@ fn where_a_browser_would_go() {
         ("https://example.com/{a}", "https://example.com/%7Ba%7D"),
         ("https://example.com/%7B8F-9%7D", "https://example.com/%7B8F-9%7D"),
         ("https://example.com/?q=100%", "https://example.com/?q=100%"),
-        ("https://track.other.example/click?u=https%3A%2F%2Fexample.com", "https://track.other.example/click?u=https%3A%2F%2Fexample.com"),
+        (
+            "https://track.other.example/click?u=https%3A%2F%2Fexample.com",
+            "https://track.other.example/click?u=https%3A%2F%2Fexample.com",
+        ),
     ] {
         assert_eq!(each(&format!("<a href=\"{href}\">More</a>")), [format!("track {target}")], "{href}");
     }
@@ -123,7 +131,11 @@ fn what_is_left_alone() {
         ("https://T.EXAMPLE.COM:443/c/DAMAGED", Reason::AlreadyTracked),
         ("https://t.example.com/o/old", Reason::AlreadyTracked),
     ] {
-        assert_eq!(each(&format!("<a href=\"{href}\">More</a>")), [format!("keep {}", reason.code())], "{href}");
+        assert_eq!(
+            each(&format!("<a href=\"{href}\">More</a>")),
+            [format!("keep {}", reason.code())],
+            "{href}"
+        );
     }
     let long = format!("<a href=\"https://example.com/{}\">More</a>", "a".repeat(9_000));
     assert_eq!(each(&long), ["keep too_long"]);
@@ -164,10 +176,15 @@ fn what_the_text_says() {
             Some(reason) => format!("keep {}", reason.code()),
             None => "track https://shop.example/".to_owned(),
         };
-        assert_eq!(each(&format!("<p>a</p><a href=\"https://shop.example/\">{text}</a> https://x.example")), [expected], "{text}");
+        assert_eq!(
+            each(&format!("<p>a</p><a href=\"https://shop.example/\">{text}</a> https://x.example")),
+            [expected],
+            "{text}"
+        );
     }
     // The next link's text is not this one's.
-    let two = each("<a href=\"https://shop.example/\">Shop <a href=\"https://shop.example/b\">Unsubscribe</a>");
+    let two =
+        each("<a href=\"https://shop.example/\">Shop <a href=\"https://shop.example/b\">Unsubscribe</a>");
     assert_eq!(two, ["track https://shop.example/", "keep unsubscribe"]);
 }
 
@@ -180,18 +197,36 @@ fn how_attributes_are_written() {
         ("<a href=https://example.com/>x</a>", "<a href=T>x</a>"),
         ("<a href=https://example.com/ title=y>x</a>", "<a href=T title=y>x</a>"),
         ("<A HREF = \"https://example.com/\" >x</A >", "<A HREF = \"T\" >x</A >"),
-        ("<a\r\n   class='q'  hReF\t=\n'https://example.com/'\r\n>x</a>", "<a\r\n   class='q'  hReF\t=\n'T'\r\n>x</a>"),
+        (
+            "<a\r\n   class='q'  hReF\t=\n'https://example.com/'\r\n>x</a>",
+            "<a\r\n   class='q'  hReF\t=\n'T'\r\n>x</a>",
+        ),
         ("<a title=\"a > b\" href=\"https://example.com/\">x</a>", "<a title=\"a > b\" href=\"T\">x</a>"),
-        ("<a data-href=\"https://no.example/\" href=\"https://example.com/\">x</a>", "<a data-href=\"https://no.example/\" href=\"T\">x</a>"),
-        ("<a href=\"https://example.com/\" href=\"https://second.example/\">x</a>", "<a href=\"T\" href=\"https://second.example/\">x</a>"),
+        (
+            "<a data-href=\"https://no.example/\" href=\"https://example.com/\">x</a>",
+            "<a data-href=\"https://no.example/\" href=\"T\">x</a>",
+        ),
+        (
+            "<a href=\"https://example.com/\" href=\"https://second.example/\">x</a>",
+            "<a href=\"T\" href=\"https://second.example/\">x</a>",
+        ),
         ("<a/href=\"https://example.com/\">x</a>", "<a/href=\"T\">x</a>"),
         ("<a title='x'href=\"https://example.com/\">x</a>", "<a title='x'href=\"T\">x</a>"),
         ("<a href=\"https://example.com/\"/>x</a>", "<a href=\"T\"/>x</a>"),
-        ("<map><area shape=rect href=\"https://example.com/\"></map>x", "<map><area shape=rect href=\"T\"></map>x"),
+        (
+            "<map><area shape=rect href=\"https://example.com/\"></map>x",
+            "<map><area shape=rect href=\"T\"></map>x",
+        ),
         ("<a href=\" https://example.com/?a=1&amp;b='2'\r\n\">x</a>", "<a href=\"T\">x</a>"),
-        ("<div><p><b><a href=\"https://example.com/\"><i>x</i></a></b></p></div>", "<div><p><b><a href=\"T\"><i>x</i></a></b></p></div>"),
+        (
+            "<div><p><b><a href=\"https://example.com/\"><i>x</i></a></b></p></div>",
+            "<div><p><b><a href=\"T\"><i>x</i></a></b></p></div>",
+        ),
         ("<table><a href=\"https://example.com/\">x</a></table>", "<table><a href=\"T\">x</a></table>"),
-        ("<svg><a href=\"https://example.com/\"><text>x</text></a></svg>", "<svg><a href=\"T\"><text>x</text></a></svg>"),
+        (
+            "<svg><a href=\"https://example.com/\"><text>x</text></a></svg>",
+            "<svg><a href=\"T\"><text>x</text></a></svg>",
+        ),
     ] {
         let got = edited(before).replace("[PIXEL]", "");
         assert_eq!(got, after.replace('T', &tracked), "{before}");
@@ -236,12 +271,15 @@ fn outlooks_conditional_comments() {
         <!--[if !mso]><!--><a href=\"https://example.com/others\">Buy</a><!--<![endif]-->\
         <![if !mso]><a href=\"https://example.com/revealed\">Buy</a><![endif]>\
         <!--[IF (gte mso 9)|(IE)]><table><tr><td><a href='https://example.com/ie'>Buy</a></td></tr></table><![endif]-->";
-    assert_eq!(each(html), [
-        "track https://example.com/vml?a=1&b=2",
-        "track https://example.com/others",
-        "track https://example.com/revealed",
-        "track https://example.com/ie",
-    ]);
+    assert_eq!(
+        each(html),
+        [
+            "track https://example.com/vml?a=1&b=2",
+            "track https://example.com/others",
+            "track https://example.com/revealed",
+            "track https://example.com/ie",
+        ]
+    );
     let links = |at: usize| tracked(at).replace('&', "&amp;");
     let expected = html
         .replace("https://example.com/vml?a=1&amp;b=2", &links(0))
@@ -251,11 +289,20 @@ fn outlooks_conditional_comments() {
     assert_eq!(edited(html).replace("[PIXEL]", ""), expected);
 
     for (html, expected) in [
-        ("<!--[if mso]><v:rect href=\"https://example.com/\">example.com</v:rect><![endif]-->", "keep text_is_url"),
-        ("<!--[if mso]><v:rect href=\"https://example.com/\" data-waxseal=\"off\"></v:rect><![endif]-->", "keep data_waxseal_off"),
+        (
+            "<!--[if mso]><v:rect href=\"https://example.com/\">example.com</v:rect><![endif]-->",
+            "keep text_is_url",
+        ),
+        (
+            "<!--[if mso]><v:rect href=\"https://example.com/\" data-waxseal=\"off\"></v:rect><![endif]-->",
+            "keep data_waxseal_off",
+        ),
         ("<!--[if vml]><v:oval HREF='{{x}}'><![endif]-->", "keep placeholder"),
         ("<!--[if mso]><a href=mailto:a@example.com>x</a><![endif]-->", "keep scheme"),
-        ("<!--[if mso]><p title=\"]>\"><a href=\"https://example.com/\">x</a><![endif]-->", "track https://example.com/"),
+        (
+            "<!--[if mso]><p title=\"]>\"><a href=\"https://example.com/\">x</a><![endif]-->",
+            "track https://example.com/",
+        ),
     ] {
         assert_eq!(each(html), [expected], "{html}");
     }
@@ -264,16 +311,28 @@ fn outlooks_conditional_comments() {
 #[test]
 fn base() {
     for (html, expected) in [
-        ("<base href=\"https://example.com/a/\"><a href=\"b?c#d\">x</a>", "track https://example.com/a/b?c#d"),
+        (
+            "<base href=\"https://example.com/a/\"><a href=\"b?c#d\">x</a>",
+            "track https://example.com/a/b?c#d",
+        ),
         ("<base href=\"https://example.com/a/\"><a href=\"/b\">x</a>", "track https://example.com/b"),
-        ("<base href=\"https://example.com/a/\"><a href=\"//other.example/b\">x</a>", "track https://other.example/b"),
+        (
+            "<base href=\"https://example.com/a/\"><a href=\"//other.example/b\">x</a>",
+            "track https://other.example/b",
+        ),
         ("<BASE HREF='https://example.com/?x&amp;y'><a href=\"../b\">x</a>", "track https://example.com/b"),
         ("<a href=\"b\">x</a><base href=\"https://example.com/a/\">", "track https://example.com/a/b"),
-        ("<base href=\"https://example.com/a/\"><a href=\"https://abs.example/\">x</a>", "track https://abs.example/"),
+        (
+            "<base href=\"https://example.com/a/\"><a href=\"https://abs.example/\">x</a>",
+            "track https://abs.example/",
+        ),
         ("<base href=\"https://example.com/a/\"><a href=\"#d\">x</a>", "keep fragment"),
         ("<base href=\"https://example.com/a/\"><a href=\"\">x</a>", "keep empty_href"),
         ("<base href=\"https://example.com/a/\"><a href=\"mailto:x@example.com\">x</a>", "keep scheme"),
-        ("<base target=_blank><base href=\"https://one.example/\"><base href=\"https://two.example/\"><a href=\"b\">x</a>", "track https://one.example/b"),
+        (
+            "<base target=_blank><base href=\"https://one.example/\"><base href=\"https://two.example/\"><a href=\"b\">x</a>",
+            "track https://one.example/b",
+        ),
         ("<base href=\"a/\"><a href=\"b\">x</a>", "keep relative"),
         ("<base href><a href=\"b\">x</a>", "keep relative"),
         ("<base href=\"mailto:x@example.com\"><a href=\"b\">x</a>", "keep relative"),
@@ -315,7 +374,11 @@ fn the_senders_switch() {
 
 #[test]
 fn the_list_unsubscribe_target() {
-    let list = ["https://example.com/u?a=1&b=2".to_owned(), "mailto:u@example.com".into(), "HTTPS://news.EXAMPLE.com?x".into()];
+    let list = [
+        "https://example.com/u?a=1&b=2".to_owned(),
+        "mailto:u@example.com".into(),
+        "HTTPS://news.EXAMPLE.com?x".into(),
+    ];
     let rules = LinkRules::default();
     let off = LinkRules { keep_list_unsubscribe: false, ..LinkRules::default() };
     let escaped = ["https://example.com/u?a=1&amp;b=2".to_owned()];
@@ -364,25 +427,33 @@ fn duplicates_have_an_index_each_and_order_is_the_documents() {
     let html = "<a href=\"https://example.com/\">x</a><!--[if mso]><a href=\"https://example.com/\">y</a><![endif]-->\
         <area href=\"https://example.com/2\"><a href=\"https://example.com/\">z</a>";
     let survey = survey(html.as_bytes(), None).unwrap();
-    assert_eq!(decisions(&survey), [
-        "track https://example.com/",
-        "track https://example.com/",
-        "track https://example.com/2",
-        "track https://example.com/",
-    ]);
+    assert_eq!(
+        decisions(&survey),
+        [
+            "track https://example.com/",
+            "track https://example.com/",
+            "track https://example.com/2",
+            "track https://example.com/",
+        ]
+    );
     let edits = edits(&survey);
     let indexes: Vec<_> = edits.iter().filter_map(|edit| edit.link).collect();
     assert_eq!(indexes, [0, 1, 2, 3]);
     // One that cannot be minted stays.
     let some = survey.edits(&mut |link| (link != 1).then(|| tracked(link)), None);
     assert_eq!(some.iter().filter_map(|edit| edit.link).collect::<Vec<_>>(), [0, 2, 3]);
-    assert!(String::from_utf8(apply(html.as_bytes(), &some)).unwrap().contains("<a href=\"https://example.com/\">y</a>"));
+    assert!(
+        String::from_utf8(apply(html.as_bytes(), &some))
+            .unwrap()
+            .contains("<a href=\"https://example.com/\">y</a>")
+    );
 }
 
 #[test]
 fn no_links_wished_for() {
     let rules = LinkRules::default();
-    let html = b"<a href=\"https://example.com/\" data-waxseal=off>x</a><a href=\"https://example.com/\">x</a>";
+    let html =
+        b"<a href=\"https://example.com/\" data-waxseal=off>x</a><a href=\"https://example.com/\">x</a>";
     let survey = waxseal_rewrite::survey(html, None, &Wishes { links: false, ..wishes(&rules) }).unwrap();
     assert!(survey.links.is_empty());
     let edited = apply(html, &survey.edits(&mut |_| panic!("no link to track"), None));
@@ -410,7 +481,10 @@ fn charsets() {
         let survey = survey(&link(bytes), charset).unwrap();
         let got = decisions(&survey);
         assert_eq!(got, [expected], "{charset:?} {}", bytes.escape_ascii());
-        assert_eq!(edits(&survey).iter().filter(|edit| edit.link.is_some()).count(), usize::from(got[0].starts_with("track")));
+        assert_eq!(
+            edits(&survey).iter().filter(|edit| edit.link.is_some()).count(),
+            usize::from(got[0].starts_with("track"))
+        );
     }
     for (charset, reason) in [
         ("utf-16", Reason::CharsetNotAsciiCompatible),
@@ -424,7 +498,8 @@ fn charsets() {
 #[test]
 fn iso_2022_jp() {
     // The two-byte run holds octets that read as `<a href="`, and the link's text says "stop the mails".
-    let html = b"<p>\x1b$B<a href=\"!!\x1b(B</p>\r\n<a href=\"https://example.com/\">\x1b$BG[?.Dd;_\x1b(B</a>\
+    let html =
+        b"<p>\x1b$B<a href=\"!!\x1b(B</p>\r\n<a href=\"https://example.com/\">\x1b$BG[?.Dd;_\x1b(B</a>\
         <a href=\"https://example.com/\x1b$B;3\x1b(B\">\x1b$B;3\x1b(B</a></body>";
     let survey = survey(html, Some("iso-2022-jp")).unwrap();
     assert_eq!(decisions(&survey), ["keep unsubscribe", "track https://example.com/%E5%B1%B1"]);
@@ -435,5 +510,8 @@ fn iso_2022_jp() {
 
 #[test]
 fn html_that_cannot_be_followed_is_left_alone() {
-    assert_eq!(survey(b"<select><xmp><a href=\"https://example.com/\">x</a></select>", None), Err(Reason::HtmlNotFollowed));
+    assert_eq!(
+        survey(b"<select><xmp><a href=\"https://example.com/\">x</a></select>", None),
+        Err(Reason::HtmlNotFollowed)
+    );
 }

@@ -1,5 +1,7 @@
 //! Where the pixel goes, and that there is one.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod common;
 
 use common::{apply, edited, edits, shown, survey, wishes};
@@ -10,7 +12,10 @@ fn where_it_goes() {
     for (before, after) in [
         ("<html><body><p>x</p></body></html>", "<html><body><p>x</p>[PIXEL]</body></html>"),
         ("<HTML><BODY><P>x</P></BODY></HTML>", "<HTML><BODY><P>x</P>[PIXEL]</BODY></HTML>"),
-        ("<html><body><p>x</p>\r\n</body >\r\n</html>\r\n", "<html><body><p>x</p>\r\n[PIXEL]</body >\r\n</html>\r\n"),
+        (
+            "<html><body><p>x</p>\r\n</body >\r\n</html>\r\n",
+            "<html><body><p>x</p>\r\n[PIXEL]</body >\r\n</html>\r\n",
+        ),
         ("<html><p>x</p></html>", "<html><p>x</p>[PIXEL]</html>"),
         ("<p>x</p>", "<p>x</p>[PIXEL]"),
         ("x", "x[PIXEL]"),
@@ -20,7 +25,10 @@ fn where_it_goes() {
         ("<p>x</p></html>", "<p>x</p>[PIXEL]</html>"),
         // Content behind the end, and several ends: a browser takes it all as one body.
         ("<body>x</body></html>more", "<body>x[PIXEL]</body></html>more"),
-        ("<body>x</body></html><p>more</p></body></html>", "<body>x</body></html><p>more</p>[PIXEL]</body></html>"),
+        (
+            "<body>x</body></html><p>more</p></body></html>",
+            "<body>x</body></html><p>more</p>[PIXEL]</body></html>",
+        ),
         (
             "<html><body>reply<blockquote><html><body>quoted</body></html></blockquote></body></html>",
             "<html><body>reply<blockquote><html><body>quoted</body></html></blockquote>[PIXEL]</body></html>",
@@ -31,8 +39,14 @@ fn where_it_goes() {
         // Ends that are none.
         ("<body>x</body><!-- </body> -->", "<body>x[PIXEL]</body><!-- </body> -->"),
         ("<body>x</body><!-- </body>", "<body>x[PIXEL]</body><!-- </body>"),
-        ("<body>x<script>'</body>'</script></body></html>", "<body>x<script>'</body>'</script>[PIXEL]</body></html>"),
-        ("<body>x</body><script>'</body>'</script></html>", "<body>x[PIXEL]</body><script>'</body>'</script></html>"),
+        (
+            "<body>x<script>'</body>'</script></body></html>",
+            "<body>x<script>'</body>'</script>[PIXEL]</body></html>",
+        ),
+        (
+            "<body>x</body><script>'</body>'</script></html>",
+            "<body>x[PIXEL]</body><script>'</body>'</script></html>",
+        ),
         ("<body>x<textarea></body></textarea></body>", "<body>x<textarea></body></textarea>[PIXEL]</body>"),
         ("<body><p title='</body>'>x</p>", "<body><p title='</body>'>x</p>[PIXEL]"),
         ("<p title='</body></html>'>x</p>", "<p title='</body></html>'>x</p>[PIXEL]"),
@@ -46,7 +60,10 @@ fn where_it_goes() {
         ("<body>x<!-- never closed", "<body>[PIXEL]x<!-- never closed"),
         ("<body>x<!-- never closed </body></html>", "<body>[PIXEL]x<!-- never closed </body></html>"),
         ("<body>x<style>never closed</body>", "<body>[PIXEL]x<style>never closed</body>"),
-        ("<body bgcolor=white>x<textarea>never closed</body>", "<body bgcolor=white>[PIXEL]x<textarea>never closed</body>"),
+        (
+            "<body bgcolor=white>x<textarea>never closed</body>",
+            "<body bgcolor=white>[PIXEL]x<textarea>never closed</body>",
+        ),
         ("<body>x<title>never closed</body>", "<body>[PIXEL]x<title>never closed</body>"),
         ("<body>x<noscript>never closed</body>", "<body>[PIXEL]x<noscript>never closed</body>"),
         ("<body>x<plaintext></body>", "<body>[PIXEL]x<plaintext></body>"),
@@ -60,17 +77,29 @@ fn where_it_goes() {
         ("\u{feff}x<!-- never closed", "\u{feff}[PIXEL]x<!-- never closed"),
         // Closed ones do no harm.
         ("<body>x<select><option>y</select></body>", "<body>x<select><option>y</select>[PIXEL]</body>"),
-        ("<body>x<template>y</template><svg></svg></body>", "<body>x<template>y</template><svg></svg>[PIXEL]</body>"),
+        (
+            "<body>x<template>y</template><svg></svg></body>",
+            "<body>x<template>y</template><svg></svg>[PIXEL]</body>",
+        ),
         // A browser would open it again round the pixel.
-        ("<body><p><b style='padding:9px'>x</p></body>", "<body>[PIXEL]<p><b style='padding:9px'>x</p></body>"),
+        (
+            "<body><p><b style='padding:9px'>x</p></body>",
+            "<body>[PIXEL]<p><b style='padding:9px'>x</p></body>",
+        ),
         ("<p><b style='padding:9px'>x</p>", "[PIXEL]<p><b style='padding:9px'>x</p>"),
         ("<head></head><p><b>x</p>", "<head></head><p><b>x</p>[PIXEL]"),
         ("<head></head><p><b>x</p></html><p>y</p>", "<head></head><p><b>x</p></html><p>y</p>[PIXEL]"),
         ("<b>x<p></b><body>y</body>", "<b>x<p></b><body>y[PIXEL]</body>"),
         ("<head></head><p><b>x</p><body><p>y</body>", "<head></head><p><b>x</p><body><p>y[PIXEL]</body>"),
-        ("<head></head><p><b>x</p><body><p>y</body><p>z", "<head></head><p><b>x</p><body><p>y</body><p>z[PIXEL]"),
+        (
+            "<head></head><p><b>x</p><body><p>y</body><p>z",
+            "<head></head><p><b>x</p><body><p>y</body><p>z[PIXEL]",
+        ),
         // Nowhere.
-        ("<html><head><style>x</style></head>y<!-- never closed", "<html><head><style>x</style></head>y<!-- never closed"),
+        (
+            "<html><head><style>x</style></head>y<!-- never closed",
+            "<html><head><style>x</style></head>y<!-- never closed",
+        ),
         ("<frameset><frame src=x></frameset>", "<frameset><frame src=x></frameset>"),
         ("<html>x<!-- </body> never closed", "<html>x<!-- </body> never closed"),
         // A beginning that is no end of a tag.
@@ -87,7 +116,11 @@ fn at_the_start_when_providers_would_cut_it_off() {
     let rules = LinkRules::default();
     for (position, before, after) in [
         (PixelPosition::Auto, "<body>~</body>", "<body>[PIXEL]~</body>"),
-        (PixelPosition::Auto, "<html><head></head><body class='a > b'>~</body></html>", "<html><head></head><body class='a > b'>[PIXEL]~</body></html>"),
+        (
+            PixelPosition::Auto,
+            "<html><head></head><body class='a > b'>~</body></html>",
+            "<html><head></head><body class='a > b'>[PIXEL]~</body></html>",
+        ),
         (PixelPosition::Auto, "<div>~</div>", "[PIXEL]<div>~</div>"),
         (PixelPosition::Auto, "<style>p{}</style><div>~</div>", "<style>p{}</style><div>~</div>[PIXEL]"),
         (PixelPosition::End, "<body>~</body>", "<body>~[PIXEL]</body>"),

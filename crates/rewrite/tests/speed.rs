@@ -1,6 +1,8 @@
-//! What a survey costs beside lol_html merely scanning the same HTML.
+//! What a survey costs beside `lol_html` merely scanning the same HTML.
 //!
 //! `cargo test --release -p waxseal-rewrite --test speed -- --ignored --nocapture`
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 
@@ -12,9 +14,14 @@ use lol_html::{HtmlRewriter, Settings, doc_comments, element};
 
 /// A newsletter with this many articles, a link and an image in each.
 fn newsletter(articles: usize) -> String {
-    let mut html = String::from("<!DOCTYPE html>\r\n<html><head><meta charset=\"utf-8\"><title>News</title>\r\n<style>\r\n");
+    let mut html = String::from(
+        "<!DOCTYPE html>\r\n<html><head><meta charset=\"utf-8\"><title>News</title>\r\n<style>\r\n",
+    );
     for class in 0..20 {
-        let _ = write!(html, ".c{class} {{ color: #33{class}; padding: 10px 20px; font-family: Arial, sans-serif }}\r\n");
+        let _ = write!(
+            html,
+            ".c{class} {{ color: #33{class}; padding: 10px 20px; font-family: Arial, sans-serif }}\r\n"
+        );
     }
     html += "</style>\r\n</head>\r\n<body bgcolor=\"#ffffff\" style=\"margin:0;padding:0\">\r\n\
         <!--[if mso]><table width=\"600\"><tr><td><![endif]-->\r\n";
@@ -59,7 +66,9 @@ fn survey_beside_a_mere_scan() {
     for articles in [20, 200] {
         let html = newsletter(articles);
         let html = html.as_bytes();
-        let links = best(|| scan(html, Settings::new().append_element_content_handler(element!("a[href]", |_| Ok(())))));
+        let links = best(|| {
+            scan(html, Settings::new().append_element_content_handler(element!("a[href]", |_| Ok(()))));
+        });
         let all = best(|| {
             let settings = Settings::new()
                 .append_element_content_handler(element!("a[href], area[href], body", |_| Ok(())))

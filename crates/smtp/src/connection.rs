@@ -98,7 +98,7 @@ impl<S: Service> Connection<S> {
     async fn converse(&mut self) -> io::Result<End> {
         if let TlsMode::Implicit(_) = self.config.tls {
             if !self.begins_with_tls().await? {
-                self.say(&begins_with_tls()).await?;
+                self.say(&wrong_port()).await?;
                 self.write_replies().await?;
                 return Ok(End::ByUs);
             }
@@ -115,7 +115,14 @@ impl<S: Service> Connection<S> {
                         self.write_replies().await?;
                         return Ok(End::ByUs);
                     }
-                    Output::Event(event) => self.ask(event).await,
+                    Output::Event(event) => {
+                        // These take their time. RFC 2920 §3.2: the replies to EHLO, NOOP and DATA
+                        // do not wait so long.
+                        if matches!(event, Event::Authenticate(_) | Event::Content { .. }) {
+                            self.write_replies().await?;
+                        }
+                        self.ask(event).await;
+                    }
                 }
             }
             self.write_replies().await?;
@@ -182,8 +189,12 @@ impl<S: Service> Connection<S> {
 
     /// A client that speaks first and not TLS, or waits for us to greet it, is at the wrong port.
     async fn begins_with_tls(&mut self) -> io::Result<bool> {
-        let patience = self.config.deadlines.handshake;
-        timeout(patience, self.wire.begins_with_tls()).await.unwrap_or(Ok(false))
+        let first = timeout(self.config.deadlines.handshake, self.wire.begins_with_tls());
+        tokio::select! {
+            biased;
+            () = shut_down(&mut self.shutdown) => Err(io::ErrorKind::ConnectionAborted.into()),
+            first = first => first.unwrap_or(Ok(false)),
+        }
     }
 
     async fn handshake(&mut self) -> io::Result<()> {
@@ -192,7 +203,11 @@ impl<S: Service> Connection<S> {
             TlsMode::None => return Err(io::ErrorKind::Unsupported.into()),
         };
         let handshake = timeout(self.config.deadlines.handshake, self.wire.start_tls(config));
-        let outcome = handshake.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let outcome = tokio::select! {
+            biased;
+            () = shut_down(&mut self.shutdown) => Err(io::ErrorKind::ConnectionAborted.into()),
+            outcome = handshake => outcome.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        };
         outcome.inspect_err(|error| event::no_handshake(&self.config.name, self.peer, error))
     }
 
@@ -312,7 +327,7 @@ impl<S: Service> Connection<S> {
     }
 }
 
-fn begins_with_tls() -> Reply {
+fn wrong_port() -> Reply {
     Reply::of(421, "4.7.0", "This port begins with TLS; for STARTTLS use 587")
 }
 

@@ -21,7 +21,7 @@ pub struct ListenerConfig {
     pub allow_plain_auth: bool,
     /// Largest content, in octets.
     pub max_message_octets: u64,
-    /// Recipients of one message.
+    /// Recipients of one message, refused ones included.
     pub max_recipients: usize,
     /// Longest command line with its CRLF, in octets.
     pub max_line_octets: usize,

@@ -176,6 +176,20 @@ async fn a_conversation_in_one_piece() {
 }
 
 #[tokio::test]
+async fn replies_do_not_wait_for_a_slow_handler_behind_them() {
+    let door = Door::open(Mode::Clear, |_| {}).await;
+    let mut client = door.client().await;
+    client
+        .send(b"EHLO a\r\nMAIL FROM:<ana@a.example>\r\nRCPT TO:<bob@b.example>\r\nDATA\r\nHold\r\n.\r\n")
+        .await;
+    for code in ["220", "250", "250", "250", "354"] {
+        client.expect(code).await;
+    }
+    door.release_content();
+    client.expect("250 2.0.0 Taken").await;
+}
+
+#[tokio::test]
 async fn a_large_message_comes_out_as_it_was() {
     for mode in [Mode::Clear, Mode::Implicit] {
         let door = Door::open(mode, |_| {}).await;
@@ -415,6 +429,19 @@ async fn shutdown_ends_the_idle_and_waits_for_those_at_work() {
 
     assert_eq!(door.contents(), [&b"Hold\r\n"[..], b"half\r\nthe other half\r\n"]);
     assert_eq!(door.limits.free_octets(), MANY_OCTETS);
+    door.closed().await;
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_for_a_handshake() {
+    let door = Door::open(Mode::Implicit, |config| config.deadlines.grace = Duration::from_mins(1)).await;
+    let mut silent = door.client().await;
+    let mut half = door.client().await;
+    half.send(b"\x16\x03\x01").await;
+    door.connections(2).await;
+    door.shut_down();
+    silent.expect_closed().await;
+    half.expect_closed().await;
     door.closed().await;
 }
 

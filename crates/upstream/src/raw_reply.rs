@@ -49,9 +49,9 @@ impl ReplyReader {
             if octet != b'\n' {
                 // Room for the CR that does not count, and the code.
                 if self.line.len() < MAX_LINE_OCTETS + 5 {
-                    self.line.push(octet)
+                    self.line.push(octet);
                 } else {
-                    self.cut = true
+                    self.cut = true;
                 }
                 continue;
             }
@@ -233,7 +233,7 @@ mod tests {
 
         assert_eq!(read(&b"250-x\r\n".repeat(100), 512), Ok(vec![]));
         assert!(read(&b"250-x\r\n".repeat(101), 512).is_err());
-        assert!(read(&[b'2'; MAX_REPLY_OCTETS + 1], 512).is_err());
+        assert!(read(&vec![b'2'; MAX_REPLY_OCTETS + 1], 512).is_err());
     }
 
     #[test]

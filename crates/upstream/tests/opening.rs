@@ -1,4 +1,5 @@
 //! From the socket to a server that waits for MAIL: greeting, EHLO, TLS, login.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod fake;
 

@@ -1,4 +1,5 @@
 //! From MAIL to the reply to the content, and the next message on the same connection.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod fake;
 

@@ -24,7 +24,7 @@ impl Authority {
 
     /// A server with a valid certificate for `host`.
     pub fn server(&self, host: &str) -> Arc<ServerConfig> {
-        self.issue(CertificateParams::new(vec![host.to_owned()]).unwrap())
+        self.issue(&CertificateParams::new(vec![host.to_owned()]).unwrap())
     }
 
     /// A server whose certificate for `host` ran out long ago.
@@ -32,10 +32,10 @@ impl Authority {
         let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2000, 1, 1);
         params.not_after = rcgen::date_time_ymd(2001, 1, 1);
-        self.issue(params)
+        self.issue(&params)
     }
 
-    fn issue(&self, params: CertificateParams) -> Arc<ServerConfig> {
+    fn issue(&self, params: &CertificateParams) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use track::Endpoint;
 use upstream::{Tls, Trust, Upstream};
 
-use super::office::DemoOffice;
+use super::front_door::FrontDoor;
+use super::office::{DemoOffice, TRACK_FIELD};
 use super::recipient::{self, APPLE};
 use super::samples::{self, SENDER};
 use crate::house::{Cellar, House, Serving};
@@ -60,7 +61,8 @@ impl DemoHouse {
         let office = Arc::new(DemoOffice::new(catcher, smtp, console, tracking));
 
         let mut serving = Serving::default();
-        let door = Arc::new(Door::new(house.relay.clone(), Submitter::Address(Mailbox::parse(SENDER)?)));
+        let door = Door::new(house.relay.clone(), Submitter::Address(Mailbox::parse(SENDER)?));
+        let door = Arc::new(FrontDoor::new(door, office.clone()));
         let limits = Limits::new(CONNECTIONS, CONNECTIONS, OCTETS_UNDER_WAY);
         let listener = ListenerConfig {
             auth: AuthPolicy::None,
@@ -172,18 +174,14 @@ pub(crate) fn last_words(keep: Option<&Path>) -> String {
 }
 
 fn folder(keep: Option<&Path>) -> anyhow::Result<(Option<TempDir>, PathBuf)> {
-    match keep {
-        Some(folder) => {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-            Ok((None, folder.to_owned()))
-        }
-        None => {
-            let folder = TempDir::with_prefix("waxseal-demo-").context("cannot make a temporary folder")?;
-            let place = folder.path().to_owned();
-            Ok((Some(folder), place))
-        }
+    if let Some(folder) = keep {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        return Ok((None, folder.to_owned()));
     }
+    let folder = TempDir::with_prefix("waxseal-demo-").context("cannot make a temporary folder")?;
+    let place = folder.path().to_owned();
+    Ok((Some(folder), place))
 }
 
 /// The usual port, or the next that is free; at last any.
@@ -218,7 +216,7 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         hostname: "waxseal.demo.test".into(),
         tracking_enabled: true,
         base_url: format!("http://{tracking}"),
-        track_field: "X-Waxseal-Track".into(),
+        track_field: TRACK_FIELD.into(),
         login_suffix: false,
         sticky: false,
         defaults: Choice::BOTH,

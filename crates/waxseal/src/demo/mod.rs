@@ -1,6 +1,7 @@
 //! `waxseal demo`: the whole way of a mail on one computer, over real sockets, with nothing to set up.
 
 mod comparing;
+mod front_door;
 mod house;
 mod news;
 mod office;
@@ -22,7 +23,7 @@ pub(crate) async fn demo(args: &DemoArgs) -> Outcome {
     let (stop, stopping) = watch::channel(false);
     let mut house = DemoHouse::open(args.keep.as_deref(), &stopping).await.map_err(unavailable)?;
     say(&house.welcome());
-    let printing = news::print(house.store(), house.office(), stopping.clone());
+    let printing = news::print(house.store(), &house.office(), stopping.clone());
 
     let outcome = if args.script {
         tokio::select! {

@@ -22,7 +22,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(300);
 /// Prints each message and each event once, until `shutdown` and then what is left.
 pub(crate) fn print(
     store: Arc<dyn Store>,
-    office: Arc<DemoOffice>,
+    office: &DemoOffice,
     mut shutdown: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let (mut committed, mut arrivals) = (store.committed(), office.arrivals());

@@ -1,6 +1,6 @@
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -13,16 +13,25 @@ use upstream::{Connection, Tls, Trust, Upstream};
 use super::comparing;
 use super::samples::{self, SENDER, Sample};
 
-/// The demo's side of the page: the built-in mailbox, and what was written by the demo itself.
+/// The demo's side of the page: the built-in mailbox, and beside each mail in it how it was written.
 pub(crate) struct DemoOffice {
     catcher: Catcher,
     places: Places,
     smtp: SocketAddr,
-    /// Message-ID and content, as it was before the relay: only of what the demo wrote.
-    written: Mutex<VecDeque<(String, Vec<u8>)>>,
+    shelf: Mutex<Shelf>,
 }
 
-const WRITTEN_AT_MOST: usize = 100;
+/// What is known of the mails in the mailbox, by their numbers.
+#[derive(Default)]
+struct Shelf {
+    written: BTreeMap<u64, Vec<u8>>,
+    notes: BTreeMap<u64, CaughtNote>,
+}
+
+/// The field a sender says with what is to be tracked.
+pub(crate) const TRACK_FIELD: &str = "X-Waxseal-Track";
+
+const WRITTEN_OCTETS: usize = 64 << 20;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 impl DemoOffice {
@@ -33,13 +42,12 @@ impl DemoOffice {
             tracking: format!("http://{tracking}"),
             sender: SENDER.into(),
         };
-        Self { catcher, places, smtp, written: Mutex::default() }
+        Self { catcher, places, smtp, shelf: Mutex::default() }
     }
 
     /// Sends a message to the relay's port as a mail program does. Returns its number in the mailbox.
     pub(crate) async fn send(&self, sample: Sample) -> anyhow::Result<u64> {
         let message_id = message_id(&sample.content).context("a sample without a Message-ID")?;
-        self.remember(message_id.clone(), sample.content.clone());
         submit(self.smtp, &sample).await?;
         // The relay has said 250, which is the mailbox's own: it is there.
         let caught = self.catcher.caught();
@@ -47,19 +55,26 @@ impl DemoOffice {
         arrived.map(|mail| mail.number).context("the sample did not arrive in the mailbox")
     }
 
-    fn remember(&self, message_id: String, content: Vec<u8>) {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if written.len() >= WRITTEN_AT_MOST {
-            written.pop_front();
+    /// Keeps what was written beside the mail that came of it a moment ago.
+    pub(crate) fn remember(&self, written: Vec<u8>) {
+        let caught = self.catcher.caught();
+        let oldest = caught.first().map_or(0, |mail| mail.number);
+        let mut shelf = self.shelf();
+        shelf.written.retain(|number, _| *number >= oldest);
+        let came_of_it = |mail: &&Arc<CaughtMail>| {
+            !shelf.written.contains_key(&mail.number) && has_the_header_of(&mail.content, &written)
+        };
+        if let Some(number) = caught.iter().rev().find(came_of_it).map(|mail| mail.number) {
+            shelf.written.insert(number, written);
         }
-        written.push_back((message_id, content));
+        let mut octets: usize = shelf.written.values().map(Vec::len).sum();
+        while octets > WRITTEN_OCTETS && let Some((_, oldest)) = shelf.written.pop_first() {
+            octets -= oldest.len();
+        }
     }
 
-    fn written(&self, mail: &CaughtMail) -> Option<String> {
-        let message_id = message_id(&mail.content)?;
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, content) = written.iter().rev().find(|(id, _)| *id == message_id)?;
-        Some(comparing::readable(content))
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,12 +85,17 @@ impl Office for DemoOffice {
     }
 
     fn caught(&self) -> Vec<CaughtNote> {
+        let caught = self.catcher.caught();
+        let notes = &mut self.shelf().notes;
+        let oldest = caught.first().map_or(0, |mail| mail.number);
+        notes.retain(|number, _| *number >= oldest);
         let note = |mail: &CaughtMail| CaughtNote {
             number: mail.number,
             id: relay_id(&mail.content),
             has_html: !mime::locate(&mail.content).html.is_empty(),
         };
-        self.catcher.caught().iter().map(|mail| note(mail)).collect()
+        // Looked into once, however often the page asks.
+        caught.iter().map(|mail| notes.entry(mail.number).or_insert_with(|| note(mail)).clone()).collect()
     }
 
     fn caught_html(&self, number: u64) -> Option<String> {
@@ -84,11 +104,11 @@ impl Office for DemoOffice {
 
     fn comparison(&self, number: u64) -> Option<Comparison> {
         let mail = self.catcher.mail(number)?;
-        let passed_on = comparing::readable(&mail.content);
-        Some(match self.written(&mail) {
-            Some(written) => comparing::compare(&written, &passed_on),
-            None => comparing::only_passed_on(passed_on),
-        })
+        let written = self.shelf().written.get(&number).cloned();
+        match written {
+            Some(written) => comparing::compare(&written, &mail.content),
+            None => Some(comparing::only_passed_on(&mail.content)),
+        }
     }
 
     async fn send_sample(&self, choice: Choice) -> Result<u64, OfficeError> {
@@ -105,6 +125,15 @@ impl Office for DemoOffice {
     fn arrivals(&self) -> watch::Receiver<u64> {
         self.catcher.arrivals()
     }
+}
+
+/// Whether `caught` has the header of `written`, but for what a relay adds and takes out.
+///
+/// Two mails may be on their way at once; the header tells them apart, or else they are alike to the minute.
+fn has_the_header_of(caught: &[u8], written: &[u8]) -> bool {
+    let written = relay::without_control_fields(written, TRACK_FIELD);
+    let received = mime::header_fields(caught).first().map_or(0, |field| field.whole.end);
+    caught[received..].starts_with(&written[..mime::header_end(&written)])
 }
 
 fn message_id(content: &[u8]) -> Option<String> {
@@ -145,4 +174,20 @@ fn accepted(reply: &Reply) -> anyhow::Result<()> {
         bail!("the relay refused the sample: {reply}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caught_mail_is_known_by_its_header() {
+        let written = b"From: a@demo.test\r\nX-Waxseal-Track: opens\r\nSubject: x\r\n\r\nText\r\n";
+        let caught = b"Received: by b\r\n id 1;\r\n now\r\nFrom: a@demo.test\r\nSubject: x\r\n\r\nOther text\r\n";
+        assert!(has_the_header_of(caught, written));
+        for other in [&b"From: a@demo.test\r\nSubject: y\r\n\r\nText\r\n"[..], b"From: a@demo.test\r\n\r\n", b"\r\n", b""] {
+            let expected = other == b"";
+            assert_eq!(has_the_header_of(caught, other), expected, "{}", String::from_utf8_lossy(other));
+        }
+    }
 }

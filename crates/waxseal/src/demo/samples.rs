@@ -26,14 +26,14 @@ pub(crate) fn offer(at: Timestamp, track: &str) -> Sample {
         <a href=\"https://example.com/unsubscribe?u=17\">Unsubscribe</a></p>\r\n\
         </body>\r\n\
         </html>\r\n";
-    sample(&["jo@demo.test"], "Offer 4711", at, &format!("X-Waxseal-Track: {track}\r\n"), Body::Html(html))
+    sample(&["jo@demo.test"], "Offer 4711", at, &format!("X-Waxseal-Track: {track}\r\n"), &Body::Html(html))
 }
 
 /// Plain text: nothing in it can be tracked.
 pub(crate) fn plain_words(at: Timestamp) -> Sample {
     let text = "Dear Kim,\r\n\r\njust plain words, and a link that stays as it is:\r\n\
         https://example.com/minutes\r\n\r\nAna\r\n";
-    sample(&["kim@demo.test"], "Plain words", at, "", Body::Plain(text))
+    sample(&["kim@demo.test"], "Plain words", at, "", &Body::Plain(text))
 }
 
 /// One copy for several people: one sees that somebody opened it, not who.
@@ -45,7 +45,7 @@ pub(crate) fn minutes(at: Timestamp) -> Sample {
         "Minutes of Monday",
         at,
         "",
-        Body::Html(html),
+        &Body::Html(html),
     )
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn minutes(at: Timestamp) -> Sample {
 pub(crate) fn hello(at: Timestamp) -> Sample {
     let html = "<p>Hello Li,</p>\r\n<p>are you in town this week? Have a look at \
         <a href=\"https://example.com/places\">these places</a>.</p>\r\n<p>Ana</p>\r\n";
-    sample(&["li@demo.test"], "Hello", at, "", Body::Html(html))
+    sample(&["li@demo.test"], "Hello", at, "", &Body::Html(html))
 }
 
 enum Body {
@@ -61,7 +61,7 @@ enum Body {
     Plain(&'static str),
 }
 
-fn sample(to: &[&str], subject: &str, at: Timestamp, fields: &str, body: Body) -> Sample {
+fn sample(to: &[&str], subject: &str, at: Timestamp, fields: &str, body: &Body) -> Sample {
     let to: Vec<Mailbox> = to.iter().filter_map(|address| Mailbox::parse(address).ok()).collect();
     let names: Vec<&str> = to.iter().map(Mailbox::as_str).collect();
     let (media_type, text) = match body {
