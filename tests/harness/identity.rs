@@ -79,7 +79,13 @@ pub fn compare(submitted: &[u8], passed_on: &[u8], base_url: &str) -> Result<Cha
 
 /// RFC 5322 §2.1.1 and RFC 2045 §6.7: no line newly longer than 998, none longer than 76 where none was.
 fn check_lines(before: &[u8], after: &[u8], encoding: &str) -> Result<(), String> {
-    let limit = if matches!(encoding, "quoted-printable" | "base64") { 76 } else { 998 };
+    let longest = before.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).len()).max();
+    let limit = match encoding {
+        "quoted-printable" => 76,
+        // A part keeps its own width, also where that is more than the 76 it should have.
+        "base64" => 76.max(longest.unwrap_or(0)),
+        _ => 998,
+    };
     let over = |octets: &[u8]| {
         let lines = octets.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).len());
         lines.filter(|length| *length > limit).count()
@@ -214,6 +220,9 @@ fn attribute_around(text: &[u8], at: usize) -> Option<(usize, usize)> {
             _ => value + text[value..].iter().position(|octet| octet.is_ascii_whitespace() || *octet == b'>')?,
         };
     }
+    // The white space before it goes with it, unless the next attribute needs it.
+    let next_needs_it = text.get(end).is_some_and(|octet| !octet.is_ascii_whitespace() && !matches!(octet, b'>' | b'/'));
+    let start = if next_needs_it { name } else { start };
     (start <= at).then_some((start, end))
 }
 

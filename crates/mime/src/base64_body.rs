@@ -236,12 +236,22 @@ impl Writer {
         self.column = 0;
     }
 
+    fn take_back_line_end(&mut self) {
+        let end = self.out.strip_suffix(b"\n").unwrap_or(&self.out);
+        let end = end.strip_suffix(b"\r").unwrap_or(end).len();
+        self.out.truncate(end);
+        self.column = end - memrchr(b'\n', &self.out).map_or(0, |lf| lf + 1);
+    }
+
     /// Prepares for copying on from `at`, where old groups go on; says from where to copy.
     fn join(&mut self, at: usize, lines: &mut LineCursor<'_>) -> usize {
         let rest = lines.rest(at);
+        // An empty line would end the part for some programs.
         if rest.is_empty() && self.column == 0 {
-            // An empty line would end the part for some programs.
-            return lines.line(at).end.max(at);
+            if self.out.is_empty() {
+                return lines.line(at).end.max(at);
+            }
+            self.take_back_line_end();
         }
         if !rest.is_empty() && self.column > 0 && self.column + rest.len() > self.width {
             self.new_line();
@@ -311,14 +321,23 @@ mod tests {
             ("at the beginning", vec![(0..0, "XYZ")], "WFla\r\nYWJjZGVm\r\nZ2hpamts\r\nbW5vcA==\r\n"),
             ("at the end", vec![(16..16, "XY")], "YWJjZGVm\r\nZ2hpamts\r\nbW5vcFhZ\r\n"),
             ("nothing left", vec![(0..16, "")], ""),
-            ("all less, then something at the end", vec![(0..15, ""), (16..16, "XY")], "cFhZ\r\n"),
-            (
-                "the last line less, then something at the end",
-                vec![(12..15, ""), (15..16, ""), (16..16, "XYZ")],
-                { "YWJjZGVm\r\nZ2hpamts\r\nWFla\r\n" },
-            ),
             ("two in one group", vec![(0..1, "A"), (2..3, "C")], "QWJDZGVm\r\nZ2hpamts\r\nbW5vcA==\r\n"),
             ("two groups", vec![(0..1, "A"), (3..4, "D")], "QWJjRGVm\r\nZ2hpamts\r\nbW5vcA==\r\n"),
+        ] {
+            assert_eq!(spliced(encoded, &edits), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn no_line_is_left_empty() {
+        // "abcdefghijkl"
+        let encoded = "YWJjZGVm\r\nZ2hpamts\r\n";
+        for (case, edits, expected) in [
+            ("the last line goes", vec![(6..12, "")], "YWJjZGVm\r\n"),
+            ("and something comes", vec![(6..12, ""), (12..12, "XYZ")], "YWJjZGVm\r\nWFla\r\n"),
+            ("the first line goes", vec![(0..6, "")], "Z2hpamts\r\n"),
+            ("all goes", vec![(0..12, "")], ""),
+            ("and something comes for all", vec![(0..12, ""), (12..12, "XYZ")], "WFla"),
         ] {
             assert_eq!(spliced(encoded, &edits), expected, "{case}");
         }

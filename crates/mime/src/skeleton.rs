@@ -94,12 +94,12 @@ mod tests {
             (
                 "nested",
                 vec![mixed, "--b", alternative, "--c", plain, "--c", html, "--c--", "--b", html, "--b--"],
-                { (2, 1) },
+                (2, 1),
             ),
             (
                 "an attachment",
                 vec![mixed, "--b", html, "--b", "Content-Type: text/html; name=a\r\n", "--b--"],
-                { (1, 0) },
+                (1, 0),
             ),
             ("without an end", vec![mixed, "--b", html, "--b", html], (1, 0)),
         ] {

@@ -109,7 +109,7 @@ fn displayed_parts() {
         (
             "no final line end",
             format!("Content-Type: multipart/mixed; boundary=b\n\n--b\n{HTML}<p>\n--b--"),
-            { vec![("1", "<p>")] },
+            vec![("1", "<p>")],
             vec![],
         ),
         ("an empty body", HTML.into(), vec![("1", "")], vec![]),
@@ -156,7 +156,7 @@ fn displayed_parts() {
         (
             "an unknown multipart",
             mixed(&format!("--b\n{HTML}<p>\n--b--")).replace("mixed", "x-other"),
-            { vec![("1", "<p>")] },
+            vec![("1", "<p>")],
             vec![],
         ),
         (
@@ -208,7 +208,7 @@ fn parts_that_are_left() {
         ),
         (
             "single part with two encodings",
-            { format!("Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n{HTML}x") },
+            format!("Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n{HTML}x"),
             ("1", SeveralTransferEncodings),
         ),
         ("boundary in mid-line", mixed(&format!("--b\n{HTML}<p> --b\n--b--")), ("1", BoundaryInLine)),
@@ -220,7 +220,7 @@ fn parts_that_are_left() {
         ("close delimiter missing", mixed(&format!("--b\n{HTML}<p>\n")), ("1", Malformed)),
         (
             "close delimiter of the inner multipart missing",
-            { mixed(&format!("--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n{HTML}<p>\n--b--")) },
+            mixed(&format!("--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n{HTML}<p>\n--b--")),
             ("1.1", Malformed),
         ),
         ("no empty line", mixed("--b\nContent-Type: text/html\n--b--"), ("1", Malformed)),
@@ -235,12 +235,20 @@ fn parts_that_are_left() {
         ),
         (
             "two charsets, one of RFC 2231",
-            { mixed("--b\nContent-Type: text/html; charset*=''a; charset=b\n\nx\n--b--") },
+            mixed("--b\nContent-Type: text/html; charset*=''a; charset=b\n\nx\n--b--"),
             ("1", Malformed),
         ),
         ("unclosed quote", "Content-Type: text/html; charset=\"utf-8\n\nx".into(), ("1", Malformed)),
         ("form data", mixed(&html("")).replace("mixed", "form-data"), ("1", Attachment)),
         ("report", mixed(&html("")).replace("mixed", "report"), ("1", Attachment)),
+        (
+            "an alternative among the resources of related",
+            format!(
+                "Content-Type: multipart/related; boundary=b\n\n--b\nContent-Type: image/png\n\n.\n--b\n\
+                 Content-Type: multipart/alternative; boundary=c\n\n--c\n{HTML}x\n--c--\n--b--"
+            ),
+            ("2.1", Attachment),
+        ),
         (
             "encoded multipart",
             format!("Content-Transfer-Encoding: base64\n{}", mixed(&html(""))),
@@ -248,7 +256,7 @@ fn parts_that_are_left() {
         ),
         (
             "multipart with an odd encoding",
-            { format!("Content-Transfer-Encoding: 8-bit\n{}", mixed(&html(""))) },
+            format!("Content-Transfer-Encoding: 8-bit\n{}", mixed(&html(""))),
             ("1", UnknownTransferEncoding),
         ),
         (
@@ -280,7 +288,7 @@ fn parts_that_are_left() {
         }),
         (
             "named in the disposition",
-            { format!("{first}--b\nContent-Disposition: inline; filename=x\n{HTML}<i>\n--b--") },
+            format!("{first}--b\nContent-Disposition: inline; filename=x\n{HTML}<i>\n--b--"),
             ("2", "text/html", Attachment),
         ),
         (
@@ -311,12 +319,12 @@ fn parts_that_are_left() {
         }),
         (
             "multipart without delimiters",
-            { format!("{first}--b\nContent-Type: multipart/alternative; boundary=c\n\n{HTML}x\n--b--") },
+            format!("{first}--b\nContent-Type: multipart/alternative; boundary=c\n\n{HTML}x\n--b--"),
             ("2", "multipart/alternative", Malformed),
         ),
         (
             "plain text in doubt",
-            { format!("{first}--b\nContent-Transfer-Encoding: 8-bit\n\nx\n--b--") },
+            format!("{first}--b\nContent-Transfer-Encoding: 8-bit\n\nx\n--b--"),
             ("2", "text/plain", UnknownTransferEncoding),
         ),
     ] {

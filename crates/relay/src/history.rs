@@ -13,6 +13,27 @@ pub(crate) struct OwnHistory<'a> {
 
 impl History for OwnHistory<'_> {
     fn own(&self, url: &str) -> Own {
+        match self.own_once(url) {
+            // Wrapped twice, by an older version or by another program of ours: back to where it really led.
+            Own::Link { mut target } => {
+                for _ in 1..MAX_WRAPPINGS {
+                    match self.own_once(&target) {
+                        Own::Link { target: inner } => target = inner,
+                        _ => break,
+                    }
+                }
+                Own::Link { target }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Each wrapping makes a link a third longer, so that more of them do not fit into a token anyway.
+const MAX_WRAPPINGS: usize = 8;
+
+impl OwnHistory<'_> {
+    fn own_once(&self, url: &str) -> Own {
         let url = url.trim();
         let Some(path) = self.base_urls.iter().find_map(|base| after_base(url, base)) else {
             return Own::NotOurs;

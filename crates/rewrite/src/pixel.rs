@@ -13,12 +13,12 @@ const CLIPPED_OCTETS: usize = 102_400;
 const MAX_LINE_OCTETS: usize = 998;
 
 /// Out of the flow and at the page's corner, so that nothing moves: no line of text is opened for it, no margins stop
-/// collapsing, and the page does not grow by the row below its last line. Webmail that takes `position` away still has the
-/// float, which opens no line either. `!important` holds off a style sheet's `img { width: 100% !important }`, and the
+/// collapsing, and the page does not grow by the row below its last line. Webmail that takes `position` away still has a
+/// block, which grows the page by one row at its end; a float would push the last line aside. `!important` holds off a style sheet's `img { width: 100% !important }`, and the
 /// rest its borders and shadows.
 ///
 /// Never `display:none`: programs do not load what they do not show. Outlook's engine takes the attributes for the size.
-const STYLE: &str = "position:absolute!important;top:0!important;left:0!important;float:left!important;\
+const STYLE: &str = "position:absolute!important;top:0!important;left:0!important;display:block!important;\
     width:1px!important;height:1px!important;min-width:0!important;min-height:0!important;max-width:1px!important;\
     max-height:1px!important;margin:0!important;border:0!important;padding:0!important;background:none!important;\
     box-shadow:none!important;outline:0!important";
@@ -139,7 +139,7 @@ mod tests {
             text.starts_with("<img src=\"https://t.example/o/x\" width=\"1\" height=\"1\" alt=\"\" style=\""),
             "{text}"
         );
-        assert!(!text.contains("display"));
+        assert!(!text.contains("display:none"));
 
         let line = format!("<p>{}</p>\r\n<p>{}</p></body></html>", "a".repeat(980), "b".repeat(900));
         let at = line.find("</body>").unwrap();

@@ -5,6 +5,8 @@ import { encode } from "./png.mjs";
 
 const MAIL = "http://mail.test/";
 const HEIGHT = 600;
+// Other tests may have the machine at the same time.
+const PATIENCE = 120_000;
 // The one that crates/track answers with.
 const GIF = Buffer.from("47494638396101000100800000ffffff00000021f90400000000002c00000000010001000002024401003b", "hex");
 // Any other image: not square, no side of it like another.
@@ -39,6 +41,7 @@ export class Screen {
     const screen = new Screen();
     const context = await browser.newContext({ javaScriptEnabled: false, serviceWorkers: "block", reducedMotion: "reduce" });
     screen.page = await context.newPage();
+    screen.page.setDefaultTimeout(PATIENCE);
     screen.devtools = await context.newCDPSession(screen.page);
     await screen.page.route("**/*", (route) => screen.answer(route));
     return screen;

@@ -106,7 +106,7 @@ fn differences(written: &str, passed_on: &str) -> Option<Vec<Stretch>> {
     Some(stretches.0)
 }
 
-/// A word, the white space between two, a tag, a comment.
+/// A word, the white space between two, a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Token<'a> {
     before: &'a str,
@@ -158,12 +158,13 @@ fn until(text: &str, stop: impl Fn(char) -> bool) -> &str {
     &text[..text.find(stop).unwrap_or(text.len())]
 }
 
-/// Where the tag or comment that `text` begins with ends.
+/// Where the tag that `text` begins with ends. Of a comment it is only the mark, for what stands in it may be
+/// mail to Outlook, with links.
 fn tag_end(text: &str) -> Option<usize> {
     let text = &text[..text.floor_char_boundary(TAG_OCTETS)];
     let behind = text.strip_prefix('<')?;
     if behind.starts_with("!--") {
-        return text.find("-->").map(|at| at + 3);
+        return Some("<!--".len());
     }
     if !behind.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!') {
         return None;
@@ -197,7 +198,7 @@ fn tag(text: &str) -> Token<'_> {
 
 /// Where the value of a tag's first `href` stands, without its quotes.
 fn href(tag: &str) -> Option<Range<usize>> {
-    let mut at = until(tag, |c| c.is_ascii_whitespace()).len();
+    let mut at = until(tag, |c| c.is_ascii_whitespace() || c == '/').len();
     while at < tag.len() {
         at += until(&tag[at..], |c| !c.is_ascii_whitespace() && c != '/').len();
         let name = until(&tag[at..], |c| c.is_ascii_whitespace() || matches!(c, '=' | '>' | '/'));
@@ -250,7 +251,7 @@ impl Stretches {
     }
 
     fn changed(&mut self, was: Option<String>, is: Option<String>) {
-        let pixel = was.is_none() && is.as_ref().is_some_and(|text| text.starts_with("<img "));
+        let pixel = was.is_none() && is.as_ref().is_some_and(|text| text.trim_start().starts_with("<img "));
         self.0.push(Stretch::Changed { was, is, mark: pixel.then_some(Mark::Pixel) });
     }
 }
@@ -337,6 +338,13 @@ mod tests {
                 "<img src=\"t/o/1\" alt=\"\"><img src=\"t/o/2\" alt=\"\"></body>",
                 "<img src=\"t/o/1\" alt=\"\">P:{+<img src=\"t/o/2\" alt=\"\">+}</body>",
             ),
+            (
+                "a link in a comment",
+                "<!--[if mso]><v:rect href=\"x\"><![endif]--><!-- don't --><a/href=x>",
+                "<!--[if mso]><v:rect href=\"y\"><![endif]--><!-- don't --><a/href=z>",
+                "<!--[if mso]><v:rect href=\"L:[-x-]{+y+}\"><![endif]--><!-- don't --><a/href=L:[-x-]{+z+}>",
+            ),
+            ("a pixel on a line of its own", "<p>a", "<p>a\n<img src=x>", "<p>aP:{+\n<img src=x>+}"),
             ("a word", "plain old words", "plain new words", "plain [-old-]{+new+} words"),
             ("taken out", "a <img src=x> b", "a b", "a [-<img src=x> -]b"),
             ("not a tag", "1 < 2 <3 <", "1 < 2 <3 < x", "1 < 2 <3 <{+ x+}"),

@@ -73,6 +73,7 @@ impl DemoHouse {
             smtp::serve(smtp_listener, Arc::new(listener), door, stop).await;
             Ok(())
         });
+        let wall = clock.clone();
         // The seeded message that a machine opens comes "through" a proxy on this computer.
         let endpoint = Endpoint {
             trusted_proxies: vec!["127.0.0.1/32".parse()?],
@@ -81,7 +82,7 @@ impl DemoHouse {
         let (stop, endpoint) = (shutdown.clone(), Arc::new(endpoint));
         serving.spawn(async move { Ok(track::serve(tracking_listener, None, endpoint, stop).await?) });
         let (stop, store, counter) = (shutdown.clone(), house.store.clone(), office.clone());
-        serving.spawn(async move { Ok(console::serve(console_listener, store, counter, stop).await?) });
+        serving.spawn(async move { Ok(console::serve(console_listener, store, counter, wall, stop).await?) });
         tokio::spawn(house.replaying());
         Ok(Self { house, office, serving, smtp, tracking, console, _folder: folder })
     }

@@ -14,18 +14,16 @@ pub(crate) struct Sample {
 
 /// HTML with links, tracked as the sender chose.
 pub(crate) fn offer(at: Timestamp, track: &str) -> Sample {
-    let html = "<!doctype html>\r\n\
-        <html>\r\n\
-        <body style=\"font-family: sans-serif; max-width: 34em\">\r\n\
+    let html = "<html><body style=\"font-family: sans-serif\">\r\n\
         <p>Dear Jo,</p>\r\n\
-        <p>here is <a href=\"https://example.com/offer?no=4711&amp;lang=en\">our offer for forty seals</a>, as\r\n\
-        promised on Monday. The <a href='https://example.com/terms#delivery'>terms</a> are those of last\r\n\
-        year.</p>\r\n\
+        <p>here is <a href=\"https://example.com/offer?no=4711&amp;lang=en\">our\r\n\
+        offer for forty seals</a>, as promised on Monday. The\r\n\
+        <a href='https://example.com/terms#delivery'>terms</a> are those of\r\n\
+        last year.</p>\r\n\
         <p>Kind regards<br>Ana</p>\r\n\
-        <p style=\"color: #666; font-size: small\">Not interesting any more?\r\n\
-        <a href=\"https://example.com/unsubscribe?u=17\">Unsubscribe</a></p>\r\n\
-        </body>\r\n\
-        </html>\r\n";
+        <p><small>Not interesting any more? <a\r\n\
+        href=\"https://example.com/unsubscribe?u=17\">Unsubscribe</a></small></p>\r\n\
+        </body></html>\r\n";
     sample(&["jo@demo.test"], "Offer 4711", at, &format!("X-Waxseal-Track: {track}\r\n"), &Body::Html(html))
 }
 
