@@ -128,7 +128,11 @@ impl Desk {
         let filter = MessageFilter { limit: SHOWN, ..MessageFilter::default() };
         let messages = or_nothing(self.store.messages(filter).await);
         let events = or_nothing(self.store.recent_events(SHOWN).await);
-        let overview = Overview::new(messages, events, caught);
+        let mut overview = Overview::new(messages, events, caught);
+        // What happens now may happen to a message of long ago.
+        for id in overview.unknown_messages() {
+            overview.add(or_nothing(self.store.message(id).await));
+        }
         let shown = match note.and_then(|note| Some((note, note.id?))) {
             Some((note, id)) => or_nothing(self.store.message(id).await)
                 .map(|message| overview.shown(&message, note, &*self.clock)),

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use envelope::{Choice, Clock, Reason, RelayId, Timestamp};
 use jiff::tz::TimeZone;
@@ -87,6 +87,8 @@ pub(crate) struct EventRow {
 /// Messages and events, newest first, with what one needs of the other.
 pub(crate) struct Overview {
     messages: Vec<MessageSummary>,
+    /// Messages that are not among the newest, but the events are about them.
+    further: Vec<MessageSummary>,
     events: Vec<StoredEvent>,
     by_id: HashMap<RelayId, CaughtNote>,
 }
@@ -96,7 +98,21 @@ impl Overview {
     pub(crate) fn new(messages: Vec<MessageSummary>, mut events: Vec<StoredEvent>, caught: &[CaughtNote]) -> Self {
         events.reverse();
         let by_id = caught.iter().filter_map(|note| Some((note.id?, note.clone()))).collect();
-        Self { messages, events, by_id }
+        Self { messages, further: vec![], events, by_id }
+    }
+
+    /// Which messages the events are about that are not here.
+    pub(crate) fn unknown_messages(&self) -> BTreeSet<RelayId> {
+        let unknown = |id: &RelayId| self.find(*id).is_none();
+        self.events.iter().map(|stored| stored.event.message).filter(unknown).collect()
+    }
+
+    pub(crate) fn add(&mut self, message: Option<MessageSummary>) {
+        self.further.extend(message);
+    }
+
+    fn find(&self, id: RelayId) -> Option<&MessageSummary> {
+        self.messages.iter().chain(&self.further).find(|message| message.record.id == id)
     }
 
     /// Everything about one message, which need not be among the newest.
@@ -180,8 +196,7 @@ impl Overview {
 
     /// One copy for all shows that one of them opened it, not who.
     fn one_of_several(&self, id: RelayId) -> String {
-        let message = self.messages.iter().find(|message| message.record.id == id);
-        match message.map(|message| accepted(&message.record)) {
+        match self.find(id).map(|message| accepted(&message.record)) {
             Some(several) if several > 1 => format!("One of {several} people"),
             _ => "Somebody".to_owned(),
         }

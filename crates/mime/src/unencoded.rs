@@ -1,7 +1,7 @@
-use memchr::memrchr;
+use std::ops::Range;
 
 use crate::SpliceError;
-use crate::line::{LineCursor, MAX_LINE_OCTETS};
+use crate::line::{Line, LineCursor, MAX_LINE_OCTETS};
 use crate::splice::Change;
 
 /// Writes the changes into text that is not encoded.
@@ -12,36 +12,76 @@ pub(crate) fn splice(text: &[u8], changes: &[Change<'_>]) -> Result<Vec<u8>, Spl
     let added: usize = changes.iter().map(|change| change.replacement.len()).sum();
     let mut out = Vec::with_capacity(text.len() + added);
     let mut lines = LineCursor::new(text);
-    let (mut copied, mut line_start) = (0, 0);
+    let mut written = Vec::with_capacity(changes.len());
+    let mut copied = 0;
     for change in changes {
-        let unchanged = &text[copied..change.range.start];
-        if let Some(lf) = memrchr(b'\n', unchanged) {
-            line_start = out.len() + lf + 1;
-        }
-        out.extend_from_slice(unchanged);
+        out.extend_from_slice(&text[copied..change.range.start]);
+        let start = out.len();
         out.extend_from_slice(change.replacement);
         copied = change.range.end;
         let first_line = lines.line(change.range.start).content.len();
-        let last_line = lines.line(copied).content.clone();
-        // As long as the line would be if no other change followed.
-        let rest = last_line.end.saturating_sub(copied);
-        let passed_before = first_line.max(last_line.len()) > MAX_LINE_OCTETS;
-        if !passed_before && longest_line(&out[line_start..], rest) > MAX_LINE_OCTETS {
-            return Err(SpliceError::LineTooLong { edit: change.edit });
-        }
-        if let Some(lf) = memrchr(b'\n', change.replacement) {
-            line_start = out.len() - change.replacement.len() + lf + 1;
-        }
+        let last_line = lines.line(copied).content.len();
+        written.push(Written {
+            edit: change.edit,
+            range: start..out.len(),
+            growth: change.replacement.len().saturating_sub(change.range.len()),
+            had_passed: first_line.max(last_line) > MAX_LINE_OCTETS,
+        });
     }
     out.extend_from_slice(&text[copied..]);
-    Ok(out)
+    match newly_too_long(&out, &written) {
+        Some(edit) => Err(SpliceError::LineTooLong { edit }),
+        None => Ok(out),
+    }
 }
 
-/// Octets of the longest line of `text`, to whose last line `rest` octets more belong.
-fn longest_line(text: &[u8], rest: usize) -> usize {
-    let mut lines = text.split(|&octet| octet == b'\n');
-    let last = lines.next_back().map_or(0, <[u8]>::len) + rest;
-    lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line).len()).fold(last, usize::max)
+/// A change, where it stands in the result.
+struct Written {
+    edit: usize,
+    range: Range<usize>,
+    /// Octets by which it made its line longer.
+    growth: usize,
+    /// Its line had been too long before.
+    had_passed: bool,
+}
+
+/// The edit that takes a line of the finished text over 998 octets: a longer link counts together with the pixel
+/// that went from the same line.
+fn newly_too_long(text: &[u8], written: &[Written]) -> Option<usize> {
+    let mut lines = LineCursor::new(text);
+    let mut first = 0;
+    while let Some(change) = written.get(first) {
+        let line = lines.line(change.range.start).clone();
+        let on_line = written[first..].iter().take_while(|change| change.range.start <= line.content.end).count();
+        let on_line = &written[first..first + on_line.max(1)];
+        if let Some(edit) = blamed(&line, on_line) {
+            return Some(edit);
+        }
+        // A replacement may go on over several lines, the last of which holds what follows it.
+        let last = on_line.last()?;
+        if last.range.end > line.content.end {
+            let end_line = lines.line(last.range.end).clone();
+            let inner = text[last.range.clone()].split(|octet| *octet == b'\n').map(<[u8]>::len).max().unwrap_or(0);
+            if !last.had_passed && inner.max(end_line.content.len()) > MAX_LINE_OCTETS {
+                return Some(last.edit);
+            }
+        }
+        first += on_line.len();
+    }
+    None
+}
+
+fn blamed(line: &Line, on_line: &[Written]) -> Option<usize> {
+    if line.content.len() <= MAX_LINE_OCTETS || on_line.iter().any(|change| change.had_passed) {
+        return None;
+    }
+    let growth: usize = on_line.iter().map(|change| change.growth).sum();
+    let mut length = line.content.len().saturating_sub(growth);
+    let passes = |change: &&Written| {
+        length += change.growth;
+        length > MAX_LINE_OCTETS
+    };
+    on_line.iter().find(passes).or(on_line.last()).map(|change| change.edit)
 }
 
 #[cfg(test)]
@@ -61,6 +101,7 @@ mod tests {
             ("the second passes", x(996), vec![(5..5, "u"), (9..9, "uu")], too_long(1)),
             ("counted as they were given", x(996), vec![(9..9, "uu"), (5..5, "u")], too_long(0)),
             ("two lines joined", x(600) + "\r\n" + &x(600), vec![(600..602, "")], too_long(0)),
+            ("longer, and shorter behind it", x(990), vec![(5..5, "123456789"), (900..980, "")], Ok(())),
             ("a line end written", x(998), vec![(500..500, "u\r\nu")], Ok(())),
             ("a line end in a long replacement", x(10), vec![(5..5, &*(x(995) + "\r\nu"))], too_long(0)),
         ] {

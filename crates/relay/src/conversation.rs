@@ -107,7 +107,7 @@ impl Handler for Conversation {
         let content = self.without_control_fields(content).await;
         let rewritten = self.rewritten(&submission, &chosen, &content).await;
         let rewritten = self.announced(&submission, &chosen, rewritten, &content).await;
-        let received = received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at);
+        let received = self.received_field(&submission, &rewritten.content, greeting);
         let answer = self.hand_off(&received, &rewritten.content).await;
         let reply = self.answer(submission.route, answer);
 
@@ -335,6 +335,16 @@ impl Conversation {
                 Rewritten::untouched(content.clone(), Some(Reason::StoreFailed))
             }
         }
+    }
+
+    /// What goes on top. Nothing where there is no header for it to stand on: a text without one, or one that
+    /// begins with a continuation line, which would go on with our field.
+    fn received_field(&self, submission: &Submission, content: &[u8], greeting: &Greeting) -> Vec<u8> {
+        let has_header = mime::header_end(content) > 0 && !content.starts_with(b" ") && !content.starts_with(b"\t");
+        if !has_header {
+            return vec![];
+        }
+        received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at)
     }
 
     async fn hand_off(&mut self, received: &[u8], content: &[u8]) -> Result<Reply, HandoffError> {

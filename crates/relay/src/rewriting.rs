@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use envelope::{Choice, Reason, RelayId};
 use mime::{Decoded, Located, Obstacle, Sealed, SpliceError, TextPart};
-use rewrite::{LinkDecision, Survey, Wishes};
+use rewrite::{LinkDecision, Survey, TextFormat, Wishes};
 use seal::{Keys, LINK_PATH, MintError, PIXEL_PATH, Recipient};
 use store::{LinkRecord, PartNote};
 
@@ -161,9 +161,17 @@ fn follow<'a>(raw: &[u8], part: &'a TextPart, is_html: bool, wishes: &Wishes<'_>
     let survey = if is_html {
         rewrite::survey(&decoded.octets, part.charset.as_deref(), wishes)?
     } else {
-        return Err(Reason::PlainTextOnly);
+        rewrite::survey_text(&decoded.octets, part.charset.as_deref(), format_of(part), wishes)?
     };
     Ok(Followed { part, decoded, survey })
+}
+
+fn format_of(part: &TextPart) -> TextFormat {
+    match (part.format_flowed, part.delsp) {
+        (false, _) => TextFormat::Fixed,
+        (true, false) => TextFormat::Flowed,
+        (true, true) => TextFormat::FlowedDelSp,
+    }
 }
 
 /// A record for each link of the part, its index counted over the whole message.

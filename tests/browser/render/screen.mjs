@@ -8,7 +8,7 @@ const HEIGHT = 600;
 // Other tests may have the machine at the same time.
 const PATIENCE = 120_000;
 // The one that crates/track answers with.
-const GIF = Buffer.from("47494638396101000100800000ffffff00000021f90400000000002c00000000010001000002024401003b", "hex");
+const GIF = Buffer.from("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b", "hex");
 // Any other image: not square, no side of it like another.
 const PLACEHOLDER = encode({
   width: 60,
@@ -76,13 +76,15 @@ export class Screen {
     const request = route.request();
     const url = request.url();
     this.asked.push(url);
-    if (request.isNavigationRequest()) {
-      // The mail, once. A mail that leads elsewhere by itself (`meta refresh`), or shows another page in it, does not.
+    if (request.isNavigationRequest() && request.frame() === this.page.mainFrame()) {
+      // The mail, once. One that leads elsewhere by itself (`meta refresh`) does not.
       const mail = this.mail;
       this.mail = undefined;
       return mail && url === MAIL ? route.fulfill(mail) : route.abort();
     }
     if (url.startsWith("https://t.example.com/o/")) return route.fulfill({ contentType: "image/gif", body: GIF });
-    return request.resourceType() === "image" ? route.fulfill({ contentType: "image/png", body: PLACEHOLDER }) : route.abort();
+    if (request.resourceType() === "image") return route.fulfill({ contentType: "image/png", body: PLACEHOLDER });
+    // Frames, style sheets, fonts. Refused, a frame shows the browser's own page, at a moment of its own.
+    return route.fulfill({ contentType: "text/html", body: "" });
   }
 }

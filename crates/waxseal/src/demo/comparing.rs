@@ -251,7 +251,10 @@ impl Stretches {
     }
 
     fn changed(&mut self, was: Option<String>, is: Option<String>) {
-        let pixel = was.is_none() && is.as_ref().is_some_and(|text| text.trim_start().starts_with("<img "));
+        let image = |text: &String| {
+            text.trim_start().strip_prefix("<img").is_some_and(|rest| rest.starts_with(char::is_whitespace))
+        };
+        let pixel = was.is_none() && is.as_ref().is_some_and(image);
         self.0.push(Stretch::Changed { was, is, mark: pixel.then_some(Mark::Pixel) });
     }
 }
@@ -344,7 +347,7 @@ mod tests {
                 "<!--[if mso]><v:rect href=\"y\"><![endif]--><!-- don't --><a/href=z>",
                 "<!--[if mso]><v:rect href=\"L:[-x-]{+y+}\"><![endif]--><!-- don't --><a/href=L:[-x-]{+z+}>",
             ),
-            ("a pixel on a line of its own", "<p>a", "<p>a\n<img src=x>", "<p>aP:{+\n<img src=x>+}"),
+            ("a pixel on lines of its own", "<p>a", "<p>a\n<img\nsrc=x>", "<p>aP:{+\n<img\nsrc=x>+}"),
             ("a word", "plain old words", "plain new words", "plain [-old-]{+new+} words"),
             ("taken out", "a <img src=x> b", "a b", "a [-<img src=x> -]b"),
             ("not a tag", "1 < 2 <3 <", "1 < 2 <3 < x", "1 < 2 <3 <{+ x+}"),
