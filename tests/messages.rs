@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use harness::collection::{BASE_URL, Case, cases, keys, tracking, without_our_fields};
 use harness::identity::compare;
 use encoding_rs::Encoding;
+use envelope::Reason;
 use html5ever::tendril::TendrilSink;
 use markup5ever_rcdom::{Handle, NodeData, RcDom};
 use relay::Rewritten;
@@ -102,26 +103,26 @@ fn every_untracked_message_and_link_has_its_reason() {
 
 #[test]
 fn doing_it_twice_changes_only_what_is_ours() {
+    let mut wrong = vec![];
     for case in cases() {
         let once = rewritten(&case);
         let again = relay::rewrite(&once.content, &tracking(&case.submitted));
-        if again.reasons.contains(&envelope::Reason::LineTooLong) {
-            // Taking our pixel out of a line joins what stood around it.
+        // Taking our pixel out of a line joins what stood around it; and a link that was switched off for one
+        // mail has no attribute left that says so in the next.
+        let differs = again.reasons.contains(&Reason::LineTooLong)
+            || once.links.iter().any(|link| link.kept == Some(Reason::DataWaxsealOff));
+        if differs {
             continue;
         }
-        assert_eq!(
-            (once.pixel, once.links_tracked()),
-            (again.pixel, again.links_tracked()),
-            "{}: {:?} {:?}",
-            case.name,
-            again.reasons,
-            again.parts
-        );
+        if (once.pixel, once.links_tracked()) != (again.pixel, again.links_tracked()) {
+            wrong.push(format!("{}: {:?} {:?} {:?}", case.name, again.pixel, again.links_tracked(), again.reasons));
+        }
         // The pixel is taken out and put in; links are unwrapped and wrapped: nothing grows.
-        let longest = once.content.len().max(again.content.len());
-        let difference = once.content.len().abs_diff(again.content.len());
-        assert!(difference <= 64 + longest / 50, "{}: {} then {}", case.name, once.content.len(), again.content.len());
+        if again.content.len() > once.content.len() + 64 + once.content.len() / 50 {
+            wrong.push(format!("{}: {} then {}", case.name, once.content.len(), again.content.len()));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// A browser's view: the same document but for the links, which lead where they led, and the one pixel.

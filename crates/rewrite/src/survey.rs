@@ -243,9 +243,10 @@ fn with_blanks_before(html: &[u8], switch: &Switch) -> Range<usize> {
     }
 }
 
-/// An attribute's value, entities undone. `None`: octets that the charset does not have.
+/// An attribute's value, entities undone. `None`: octets that the charset does not have, or NUL, which browsers replace
+/// (WHATWG HTML §13.2.5.36) and other programs do not.
 fn attribute(html: &[u8], range: Range<usize>, charset: Charset) -> Option<Cow<'_, str>> {
-    let value = charset.decode(html.get(range)?)?;
+    let value = charset.decode(html.get(range)?).filter(|value| !value.contains('\0'))?;
     Some(if value.contains('&') {
         Cow::Owned(htmlize::unescape_attribute(value).into_owned())
     } else {
