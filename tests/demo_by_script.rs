@@ -3,7 +3,8 @@
 
 mod harness;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 
 use harness::{binary, http, run_to_end};
@@ -58,7 +59,8 @@ fn the_page_is_served_and_ctrl_c_leaves_nothing() {
     let mut child = Ended(child);
     let mut stdout = BufReader::new(child.0.stdout.take().unwrap());
     let (mut console, mut said) = (None, String::new());
-    while !said.contains("Offer 4711") {
+    // Both: the machine's open comes last.
+    while !(said.contains("Offer 4711") && said.contains("opened   Hello")) {
         let mut line = String::new();
         assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "{said}");
         if let Some(rest) = line.trim().strip_prefix("console   http://") {
@@ -70,18 +72,36 @@ fn the_page_is_served_and_ctrl_c_leaves_nothing() {
     let page = http::get(console, &format!("http://{console}/demo"));
     let text = String::from_utf8(page.body).unwrap();
     assert_eq!(page.status, 200);
-    for expected in ["Offer 4711", "Minutes of Monday", "plain text", "machine only", "<ins>"] {
+    for expected in [
+        "Offer 4711",
+        "Minutes of Monday",
+        "plain text",
+        "by a machine only",
+        "2 of 3 links",
+        "<ins class=\"mark\">",
+    ] {
         assert!(text.contains(expected), "no {expected:?} on the page");
     }
     // Another site's page, or another name for this address, gets nothing.
-    let rebound = http::request(console, "GET", "/demo", &[("Host", "evil.example")]);
-    assert_ne!(rebound.status, 200);
+    let two_hosts = http::request(console, "GET", "/demo", &[("Host", "evil.example")]);
+    assert_eq!(two_hosts.status, 421);
+    assert!(answer_under_the_name(console, "evil.example").starts_with("HTTP/1.1 421"));
+    assert!(answer_under_the_name(console, "localhost").starts_with("HTTP/1.1 200"));
 
-    let interrupted = std::process::Command::new("kill").args(["-INT", &child.0.id().to_string()]).status().unwrap();
+    let interrupted =
+        std::process::Command::new("kill").args(["-INT", &child.0.id().to_string()]).status().unwrap();
     assert!(interrupted.success());
     stdout.read_to_string(&mut said).unwrap();
     assert!(child.0.wait().unwrap().success(), "{said}");
     assert_eq!(demos_left(temp.path()), 0);
+}
+
+fn answer_under_the_name(console: SocketAddr, host: &str) -> String {
+    let mut stream = TcpStream::connect(console).unwrap();
+    write!(stream, "GET /demo HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 #[test]

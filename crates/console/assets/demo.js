@@ -121,7 +121,7 @@
       const fresh = (await page(link.href)).getElementById("reading");
       document.getElementById("reading").replaceWith(document.adoptNode(fresh));
       history.replaceState(null, "", link.href);
-      fresh.querySelector("iframe, pre, a.break, h3").focus({ preventScroll: true });
+      fresh.querySelector("iframe, pre, a.break")?.focus({ preventScroll: true });
     } catch {
       location.assign(link.href);
     }

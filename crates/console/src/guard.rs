@@ -32,10 +32,13 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
 }
 
 fn is_loopback_host(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host }
-    });
+    // Two of them (RFC 9112 §3.2 forbids it) would let each reader believe another.
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    let Ok(host) = host.to_str() else { return false };
+    let name = host
+        .rsplit_once(':')
+        .map_or(host, |(name, port)| if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host });
     matches!(name, "127.0.0.1" | "localhost" | "[::1]")
 }
 
@@ -71,13 +74,23 @@ mod tests {
             assert_eq!(is_loopback_host(&headers(&[("host", host)])), good, "{host}");
         }
         assert!(!is_loopback_host(&HeaderMap::new()));
+        let mut two = headers(&[("host", "localhost")]);
+        two.append(header::HOST, HeaderValue::from_static("evil.example"));
+        assert!(!is_loopback_host(&two));
     }
 
     #[test]
     fn only_the_page_itself_may_change_something() {
         for (pairs, good) in [
             (vec![("sec-fetch-site", "same-origin"), ("host", "localhost:1")], true),
-            (vec![("sec-fetch-site", "cross-site"), ("origin", "http://localhost:1"), ("host", "localhost:1")], false),
+            (
+                vec![
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "http://localhost:1"),
+                    ("host", "localhost:1"),
+                ],
+                false,
+            ),
             (vec![("origin", "http://localhost:1"), ("host", "localhost:1")], true),
             (vec![("origin", "http://localhost:2"), ("host", "localhost:1")], false),
             (vec![("host", "localhost:1")], false),

@@ -15,7 +15,7 @@ pub trait Office: Send + Sync {
     fn comparison(&self, number: u64) -> Option<Comparison>;
     /// Sends the sample message once more, tracked as chosen. Returns its number in the mailbox.
     async fn send_sample(&self, choice: Choice) -> Result<u64, OfficeError>;
-    /// Changes whenever a mail arrives in the mailbox.
+    /// Changes whenever a message was handed on or refused, and the store has it.
     fn arrivals(&self) -> watch::Receiver<u64>;
 }
 

@@ -95,7 +95,11 @@ pub(crate) struct Overview {
 
 impl Overview {
     /// `events` oldest first, as the store gives them.
-    pub(crate) fn new(messages: Vec<MessageSummary>, mut events: Vec<StoredEvent>, caught: &[CaughtNote]) -> Self {
+    pub(crate) fn new(
+        messages: Vec<MessageSummary>,
+        mut events: Vec<StoredEvent>,
+        caught: &[CaughtNote],
+    ) -> Self {
         events.reverse();
         let by_id = caught.iter().filter_map(|note| Some((note.id?, note.clone()))).collect();
         Self { messages, further: vec![], events, by_id }
@@ -116,7 +120,12 @@ impl Overview {
     }
 
     /// Everything about one message, which need not be among the newest.
-    pub(crate) fn shown(&self, message: &MessageSummary, note: &CaughtNote, clock: &dyn Clock) -> ShownMessage {
+    pub(crate) fn shown(
+        &self,
+        message: &MessageSummary,
+        note: &CaughtNote,
+        clock: &dyn Clock,
+    ) -> ShownMessage {
         let record = &message.record;
         let age = clock.now().unix_millis() - record.accepted_at.unix_millis();
         ShownMessage {
@@ -324,7 +333,9 @@ fn links_changed(record: &MessageRecord) -> Option<String> {
 fn notes(record: &MessageRecord) -> Vec<String> {
     let tracked = record.pixel || record.links_tracked > 0;
     let mut notes: Vec<String> = record.reasons.iter().map(|reason| reason.sentence().to_owned()).collect();
-    notes.extend(record.parts.iter().map(|part| format!("Part {} left alone: {}", part.path, part.reason.sentence())));
+    notes.extend(
+        record.parts.iter().map(|part| format!("Part {} left alone: {}", part.path, part.reason.sentence())),
+    );
     if tracked && accepted(record) > 1 {
         notes.push("One copy for all: it shows that one of them opened it, not who.".to_owned());
     }
@@ -351,7 +362,96 @@ fn time_of_day(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use envelope::ManualClock;
+    use store::{ChoiceOrigin, LinkRecord, RecipientRecord};
+
     use super::*;
+
+    const SENT_MS: i64 = 1_795_508_461_000;
+
+    fn message(to: &[&str], pixel: bool, kept: &[Option<Reason>]) -> MessageSummary {
+        let id = RelayId::new(Timestamp::from_unix_millis(SENT_MS), [0; 10]);
+        let recipient = |(index, address): (usize, &&str)| RecipientRecord {
+            index: u16::try_from(index).unwrap(),
+            address: (*address).to_owned(),
+            code: 250,
+            reply: "OK".to_owned(),
+        };
+        let link =
+            |kept: &Option<Reason>| LinkRecord { index: 0, href: "x".to_owned(), target: None, kept: *kept };
+        let record = MessageRecord {
+            id,
+            accepted_at: Timestamp::from_unix_millis(SENT_MS),
+            sender: "ana@demo.test".to_owned(),
+            reverse_path: "ana@demo.test".to_owned(),
+            from: None,
+            subject: None,
+            message_id: None,
+            choice: Choice::BOTH,
+            choice_origin: ChoiceOrigin::Header,
+            pixel,
+            links_tracked: u16::try_from(kept.iter().filter(|kept| kept.is_none()).count()).unwrap(),
+            reasons: vec![],
+            parts: vec![],
+            recipients: to.iter().enumerate().map(recipient).collect(),
+            links: kept.iter().map(link).collect(),
+            upstream: "mailbox".to_owned(),
+            code: 250,
+            reply: "OK".to_owned(),
+            octets_in: 1,
+            octets_out: 1,
+            took_ms: 1,
+        };
+        MessageSummary {
+            record,
+            opens_by_people: 0,
+            opens_by_machines: 0,
+            clicks_by_people: 0,
+            clicks_by_machines: 0,
+        }
+    }
+
+    #[test]
+    fn what_was_sent_a_moment_ago_is_in_the_post() {
+        let message = message(&["jo@demo.test"], true, &[]);
+        let note = CaughtNote { number: 1, id: Some(message.record.id), has_html: true };
+        let overview = Overview::new(vec![message.clone()], vec![], std::slice::from_ref(&note));
+        for (after_ms, expected) in
+            [(0, true), (2_999, true), (3_000, false), (-1, false), (-3_600_000, false)]
+        {
+            let clock = ManualClock::new(Timestamp::from_unix_millis(SENT_MS + after_ms));
+            assert_eq!(overview.shown(&message, &note, &clock).in_the_post, expected, "{after_ms} ms");
+        }
+    }
+
+    #[test]
+    fn what_was_changed_and_what_not_is_said_in_words() {
+        const ONE: &[&str] = &["jo@demo.test"];
+        const KEPT: Option<Reason> = Some(Reason::Unsubscribe);
+        let shared = "One copy for all: it shows that one of them opened it, not who.";
+        for (to, pixel, kept, reader, links, notes) in [
+            (ONE, true, vec![], "Jo", None, vec![]),
+            (ONE, true, vec![None], "Jo", Some("its link leads through Waxseal"), vec![]),
+            (ONE, false, vec![None, None], "Jo", Some("all 2 links lead through Waxseal"), vec![]),
+            (
+                &["a@b.test", "b@b.test"],
+                true,
+                vec![None, KEPT, KEPT],
+                "one of the 2",
+                Some("1 of 3 links lead through Waxseal"),
+                vec![shared, "2 links left alone: The link is for unsubscribing."],
+            ),
+            (&[], false, vec![KEPT], "one of the 0", None, vec![]),
+        ] {
+            let message = message(to, pixel, &kept);
+            let found =
+                (self::reader(&message.record), links_changed(&message.record), self::notes(&message.record));
+            assert_eq!(
+                found,
+                (reader.to_owned(), links.map(str::to_owned), notes.into_iter().map(str::to_owned).collect())
+            );
+        }
+    }
 
     #[test]
     fn a_sign_says_the_most_that_is_known() {

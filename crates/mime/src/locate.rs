@@ -63,8 +63,10 @@ pub enum Obstacle {
     /// A delimiter of one of its multiparts stands within it, but not on a line of its own.
     BoundaryInLine,
     /// Its header is read in more than one way, or its end is not proven by a delimiter, or it lies in something we do not
-    /// know, or too deep.
+    /// know.
     Malformed,
+    /// It lies in more multiparts than real mail has.
+    TooDeep,
     /// AMP for email.
     Amp,
     /// A calendar entry.

@@ -24,7 +24,7 @@ pub(crate) fn splice(text: &[u8], changes: &[Change<'_>]) -> Result<Vec<u8>, Spl
         written.push(Written {
             edit: change.edit,
             range: start..out.len(),
-            growth: change.replacement.len().saturating_sub(change.range.len()),
+            replaced: change.range.len(),
             had_passed: first_line.max(last_line) > MAX_LINE_OCTETS,
         });
     }
@@ -39,10 +39,18 @@ pub(crate) fn splice(text: &[u8], changes: &[Change<'_>]) -> Result<Vec<u8>, Spl
 struct Written {
     edit: usize,
     range: Range<usize>,
-    /// Octets by which it made its line longer.
-    growth: usize,
+    /// Octets that it stands in the place of.
+    replaced: usize,
     /// Its line had been too long before.
     had_passed: bool,
+}
+
+impl Written {
+    /// Octets by which it made the line longer that it begins in. What it holds behind a line end counts for later lines.
+    fn growth(&self, line: &Line) -> usize {
+        let here = self.range.end.min(line.content.end);
+        here.saturating_sub(self.range.start).saturating_sub(self.replaced)
+    }
 }
 
 /// The edit that takes a line of the finished text over 998 octets: a longer link counts together with the pixel
@@ -52,7 +60,8 @@ fn newly_too_long(text: &[u8], written: &[Written]) -> Option<usize> {
     let mut first = 0;
     while let Some(change) = written.get(first) {
         let line = lines.line(change.range.start).clone();
-        let on_line = written[first..].iter().take_while(|change| change.range.start <= line.content.end).count();
+        let on_line =
+            written[first..].iter().take_while(|change| change.range.start <= line.content.end).count();
         let on_line = &written[first..first + on_line.max(1)];
         if let Some(edit) = blamed(&line, on_line) {
             return Some(edit);
@@ -61,7 +70,8 @@ fn newly_too_long(text: &[u8], written: &[Written]) -> Option<usize> {
         let last = on_line.last()?;
         if last.range.end > line.content.end {
             let end_line = lines.line(last.range.end).clone();
-            let inner = text[last.range.clone()].split(|octet| *octet == b'\n').map(<[u8]>::len).max().unwrap_or(0);
+            let inner =
+                text[last.range.clone()].split(|octet| *octet == b'\n').map(<[u8]>::len).max().unwrap_or(0);
             if !last.had_passed && inner.max(end_line.content.len()) > MAX_LINE_OCTETS {
                 return Some(last.edit);
             }
@@ -75,10 +85,10 @@ fn blamed(line: &Line, on_line: &[Written]) -> Option<usize> {
     if line.content.len() <= MAX_LINE_OCTETS || on_line.iter().any(|change| change.had_passed) {
         return None;
     }
-    let growth: usize = on_line.iter().map(|change| change.growth).sum();
+    let growth: usize = on_line.iter().map(|change| change.growth(line)).sum();
     let mut length = line.content.len().saturating_sub(growth);
     let passes = |change: &&Written| {
-        length += change.growth;
+        length += change.growth(line);
         length > MAX_LINE_OCTETS
     };
     on_line.iter().find(passes).or(on_line.last()).map(|change| change.edit)
@@ -103,6 +113,12 @@ mod tests {
             ("two lines joined", x(600) + "\r\n" + &x(600), vec![(600..602, "")], too_long(0)),
             ("longer, and shorter behind it", x(990), vec![(5..5, "123456789"), (900..980, "")], Ok(())),
             ("a line end written", x(998), vec![(500..500, "u\r\nu")], Ok(())),
+            (
+                "a line end written behind one too many",
+                x(998),
+                vec![(5..5, "u"), (998..998, &*("\r\n".to_owned() + &x(600)))],
+                too_long(0),
+            ),
             ("a line end in a long replacement", x(10), vec![(5..5, &*(x(995) + "\r\nu"))], too_long(0)),
         ] {
             let encoding = TransferEncoding::EightBit;

@@ -208,8 +208,11 @@ impl<'a> Walk<'a> {
         let boundary = content_type.parameter("boundary").unwrap_or_default();
         let usable =
             !boundary.is_empty() && !boundary.iter().any(u8::is_ascii_control) && !boundary.ends_with(b" ");
-        if !usable || header.body.is_none() || self.open.len() == MAX_DEPTH {
+        if !usable || header.body.is_none() {
             return Err(obstacle.unwrap_or(Obstacle::Malformed));
+        }
+        if self.open.len() == MAX_DEPTH {
+            return Err(obstacle.unwrap_or(Obstacle::TooDeep));
         }
         if boundaries(&self.open).any(|open| open == boundary) {
             // Whose delimiters are they?

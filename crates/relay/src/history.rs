@@ -27,6 +27,11 @@ impl History for OwnHistory<'_> {
             other => other,
         }
     }
+
+    fn marks(&self) -> &[&str] {
+        // A program may have written the slashes as references.
+        &[PIXEL_PATH, "&#47;", "&#x2f;", "&#x2F;", "&sol;"]
+    }
 }
 
 /// Each wrapping makes a link a third longer, so that more of them do not fit into a token anyway.

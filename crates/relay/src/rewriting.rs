@@ -3,7 +3,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use envelope::{Choice, Reason, RelayId};
-use mime::{Decoded, Located, Obstacle, Sealed, SpliceError, TextPart};
+use mime::{Decoded, LeftPart, Located, Obstacle, Sealed, SpliceError, TextPart};
 use rewrite::{LinkDecision, Survey, TextFormat, Wishes};
 use seal::{Keys, LINK_PATH, MintError, PIXEL_PATH, Recipient};
 use store::{LinkRecord, PartNote};
@@ -81,7 +81,9 @@ impl<'a> Parts<'a> {
     fn follow(raw: &[u8], located: &'a Located, tracking: &Tracking) -> Self {
         let base_urls = [tracking.base_url.clone()];
         let history = OwnHistory { keys: &tracking.keys, base_urls: &base_urls };
+        // Long ones are wrapped into encoded words by programs that know no better.
         let list_unsubscribe = mime::field_bodies(raw, "List-Unsubscribe");
+        let list_unsubscribe: Vec<String> = list_unsubscribe.iter().map(|body| mime::decode_words(body)).collect();
         let wishes = Wishes {
             opens: tracking.choice.opens,
             links: tracking.choice.links,
@@ -265,11 +267,14 @@ fn why_nothing_to_rewrite(located: &Located) -> Option<Reason> {
     if !located.html.is_empty() {
         return None;
     }
-    let left_html = located.left.iter().find(|part| part.media_type.eq_ignore_ascii_case("text/html"));
-    Some(match left_html {
-        Some(part) if part.obstacle != Obstacle::Attachment => reason_of_obstacle(part.obstacle),
+    let is_html = |part: &&LeftPart| part.media_type.eq_ignore_ascii_case("text/html");
+    let left = located.left.iter().filter(|part| part.obstacle != Obstacle::Attachment);
+    let reason = |part: &LeftPart| reason_of_obstacle(part.obstacle);
+    Some(match (left.clone().find(is_html), left.clone().next()) {
+        (Some(html), _) => reason(html),
         _ if !located.plain.is_empty() => Reason::PlainTextOnly,
-        _ => Reason::NoHtml,
+        (None, Some(first)) => reason(first),
+        (None, None) => Reason::NoHtml,
     })
 }
 
@@ -299,6 +304,7 @@ fn reason_of_obstacle(obstacle: Obstacle) -> Reason {
         Obstacle::Undecodable => Reason::Undecodable,
         Obstacle::BoundaryInLine => Reason::BoundaryInLine,
         Obstacle::Malformed => Reason::MalformedMime,
+        Obstacle::TooDeep => Reason::NestedTooDeep,
         Obstacle::Amp => Reason::Amp,
         Obstacle::Calendar => Reason::Calendar,
     }

@@ -9,12 +9,6 @@ use crate::survey::LinkDecision;
 use crate::wishes::{Own, Wishes};
 use crate::{link_text, placeholder, unsubscribe};
 
-/// The operator said that the link stays. Nearest of the reasons there are.
-const ASKED_TO_KEEP: Reason = Reason::DataWaxsealOff;
-
-/// The link opens an app. Nearest of the reasons there are.
-const APP_LINK: Reason = Reason::Scheme;
-
 /// Longer URLs are not even looked at: a tracked link carries an eighth of this, and mail must not cost us time.
 const MAX_URL_OCTETS: usize = 8_192;
 
@@ -48,11 +42,10 @@ pub(crate) struct Judged {
 impl<'a> Judge<'a> {
     pub(crate) fn new(wishes: &'a Wishes<'a>, charset: Charset, base: Option<&str>) -> Self {
         let base = base.and_then(|href| Url::parse(href).ok());
-        let parse = |url: &String| {
-            // Where a program wrote the header as it writes HTML.
-            Url::parse(&url.replace("&amp;", "&")).ok().map(Address::from)
-        };
-        let unsubscribe = wishes.list_unsubscribe.iter().filter_map(parse).collect();
+        // Where a program wrote the header as it writes HTML.
+        let parse = |url: String| Url::parse(&url.replace("&amp;", "&")).ok().map(Address::from);
+        let fields = wishes.list_unsubscribe.iter();
+        let unsubscribe = fields.flat_map(|body| unsubscribe::targets(body)).filter_map(parse).collect();
         Self { wishes, charset, base, unsubscribe }
     }
 
@@ -112,8 +105,9 @@ impl<'a> Judge<'a> {
         let href = as_browsers_read(href);
         match href.as_bytes() {
             [] => return Err(Reason::EmptyHref),
-            [b'#', ..] => return Err(Reason::Fragment),
+            // `#{link}` too
             _ if placeholder::holds_placeholder(&href) => return Err(Reason::Placeholder),
+            [b'#', ..] => return Err(Reason::Fragment),
             _ if let Some(address) = Address::plain(&href) => return Ok(address),
             _ if !self.charset.can_encode(&href) => return Err(Reason::UnparsableUrl),
             _ => {}
@@ -144,7 +138,7 @@ impl<'a> Judge<'a> {
         // As long as the address: it is ASCII.
         let lower = in_lower_case(address.as_str());
         if rules.are_asked_to_keep(address, &lower) {
-            return Some(ASKED_TO_KEEP);
+            return Some(Reason::Excluded);
         }
         if rules.keep_list_unsubscribe
             && (self.unsubscribe.contains(address) || unsubscribe::is_in_url(&lower))
@@ -155,7 +149,7 @@ impl<'a> Judge<'a> {
             return Some(Reason::OneTime);
         }
         if rules.keep_as_app_link(address) {
-            return Some(APP_LINK);
+            return Some(Reason::AppLink);
         }
         if rules.keep_list_unsubscribe || keep_if_text_is_url {
             let text = text().to_lowercase();

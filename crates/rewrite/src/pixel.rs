@@ -81,7 +81,7 @@ fn end(html: &[u8], glance: &Glance, scan: &Scan) -> Result<Option<usize>, Reaso
 /// Behind `<body…>`; or at the very start of a mere fragment.
 fn start(html: &[u8], glance: &Glance, scan: &Scan) -> Option<usize> {
     // A `body` in mid-text begins nothing, and formatting elements may be open there.
-    let body = scan.body_start.filter(|start| glance.formatting.is_none_or(|formatting| formatting > *start));
+    let body = scan.body_start.filter(|start| glance.formatting.is_none_or(|formatting| formatting >= *start));
     body.or_else(|| {
         let start = if html.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         // What is nothing before a body begins, `</p>` for one, is something in it.

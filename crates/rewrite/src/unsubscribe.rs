@@ -145,9 +145,46 @@ pub(crate) fn is_in_text(lower: &str) -> bool {
     IN_TEXT.are_in(lower)
 }
 
+/// The URLs of a List-Unsubscribe field: in angle brackets, with commas and comments between (RFC 2369 §2); or without
+/// brackets, as some programs write them. What is not a URL among them does no harm.
+pub(crate) fn targets(body: &str) -> Vec<String> {
+    if !body.contains('<') {
+        return body.split_whitespace().map(|word| word.trim_matches(',').to_owned()).collect();
+    }
+    // White space inside the brackets came with folding, and does not count.
+    let inside = |rest: &str| rest.split('>').next().unwrap_or_default().split_whitespace().collect();
+    body.split('<').skip(1).map(inside).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_urls_of_a_field() {
+        for (body, urls) in [
+            ("<https://example.com/u?a=1,2>", &["https://example.com/u?a=1,2"][..]),
+            (
+                "<mailto:u@example.com?subject=x>, <https://example.com/u>",
+                &["mailto:u@example.com?subject=x", "https://example.com/u"],
+            ),
+            (
+                "(press here) <https://example.com/u>,<https://b.example/>",
+                &["https://example.com/u", "https://b.example/"],
+            ),
+            ("<https://example.com/ \tlong>", &["https://example.com/long"]),
+            ("https://example.com/u?a=1", &["https://example.com/u?a=1"]),
+            (
+                "mailto:u@example.com, https://example.com/u",
+                &["mailto:u@example.com", "https://example.com/u"],
+            ),
+            ("<https://example.com/cut", &["https://example.com/cut"]),
+            ("<>", &[""]),
+            ("", &[]),
+        ] {
+            assert_eq!(targets(body), urls, "{body}");
+        }
+    }
 
     #[test]
     fn urls() {

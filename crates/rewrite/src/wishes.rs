@@ -11,7 +11,7 @@ pub struct Wishes<'a> {
     pub history: &'a dyn History,
     /// Which links stay as they are.
     pub rules: &'a LinkRules,
-    /// The URLs in the message's List-Unsubscribe fields.
+    /// The bodies of the message's List-Unsubscribe fields, unfolded.
     pub list_unsubscribe: &'a [String],
     /// Where the pixel goes.
     pub position: PixelPosition,

@@ -112,6 +112,7 @@ fn what_is_left_alone() {
         ("[[link]]", Reason::Placeholder),
         ("https://example.com/?n=${name}", Reason::Placeholder),
         ("&#123;&#123;x&#125;&#125;", Reason::Placeholder),
+        ("#{link}", Reason::Placeholder),
         ("https://example.com/%7B%7Bx%7D%7D", Reason::Placeholder),
         ("<%= link %>", Reason::Placeholder),
         ("http://", Reason::UnparsableUrl),
@@ -126,7 +127,7 @@ fn what_is_left_alone() {
         ("https://example.com/newsletter/abmelden", Reason::Unsubscribe),
         ("https://example.com/reset-password/x", Reason::OneTime),
         ("https://example.com/verify?token=abcdefgh12345678", Reason::OneTime),
-        ("https://wa.me/12345", Reason::Scheme),
+        ("https://wa.me/12345", Reason::AppLink),
         ("https://t.example.com/c/DAMAGED", Reason::AlreadyTracked),
         ("https://T.EXAMPLE.COM:443/c/DAMAGED", Reason::AlreadyTracked),
         ("https://t.example.com/o/old", Reason::AlreadyTracked),
@@ -382,6 +383,7 @@ fn the_list_unsubscribe_target() {
     let rules = LinkRules::default();
     let off = LinkRules { keep_list_unsubscribe: false, ..LinkRules::default() };
     let escaped = ["https://example.com/u?a=1&amp;b=2".to_owned()];
+    let bracketed = ["<mailto:u@example.com>, <https://example.com/u?a=1&b=2>".to_owned()];
     for (list, rules, href, kept) in [
         (&list[..], &rules, "https://example.com/u?a=1&amp;b=2", true),
         (&list[..], &rules, "https://example.com/u?a=1&b=2", true),
@@ -389,6 +391,8 @@ fn the_list_unsubscribe_target() {
         (&list[..], &rules, "https://news.example.com/?x", true),
         (&list[..], &rules, "https://example.com/u?a=1", false),
         (&escaped[..], &rules, "https://example.com/u?a=1&b=2", true),
+        (&bracketed[..], &rules, "https://example.com/u?a=1&amp;b=2", true),
+        (&bracketed[..], &rules, "https://example.com/u?a=1", false),
         (&list[..], &off, "https://example.com/u?a=1&amp;b=2", false),
         (&[], &off, "https://example.com/unsubscribe", false),
     ] {
@@ -419,6 +423,8 @@ fn each_rule_can_be_switched_off() {
     ] {
         let survey = waxseal_rewrite::survey(html.as_bytes(), None, &wishes(&off)).unwrap();
         assert_eq!(matches!(survey.links[0].decision, LinkDecision::Keep(_)), kept, "{html}");
+        let asked = html.contains("kept.example");
+        assert_eq!(survey.links[0].decision == LinkDecision::Keep(Reason::Excluded), asked, "{html}");
     }
 }
 

@@ -170,21 +170,16 @@ fn tag_end(text: &str) -> Option<usize> {
         return None;
     }
     let mut quote = None;
-    let mut end_of = |c: char| match quote {
-        Some(open) => {
-            if c == open {
-                quote = None;
-            }
-            false
+    let ends = |c: char| {
+        match quote {
+            None if matches!(c, '"' | '\'') => quote = Some(c),
+            None => return c == '>',
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
         }
-        None => {
-            if matches!(c, '"' | '\'') {
-                quote = Some(c);
-            }
-            c == '>'
-        }
+        false
     };
-    text.find(|c| end_of(c)).map(|at| at + 1)
+    text.find(ends).map(|at| at + 1)
 }
 
 fn tag(text: &str) -> Token<'_> {
@@ -285,10 +280,13 @@ fn head_octets(text: &str) -> usize {
     text[..cut].rfind('\n').filter(|at| *at > CONTEXT / 2).map_or(cut, |at| at + 1)
 }
 
+/// About the last [`CONTEXT`] octets, from the beginning of a line if one is near.
 fn tail_octets(text: &str) -> usize {
-    let cut = text.ceil_char_boundary(text.len().saturating_sub(CONTEXT));
-    let tail = text.len() - cut;
-    text[cut..].find('\n').filter(|at| *at < CONTEXT / 2).map_or(tail, |at| tail - at - 1)
+    // One octet more: the cut may stand at the beginning of a line already.
+    let near = &text.as_bytes()[text.len().saturating_sub(CONTEXT + 1)..];
+    let line = near.iter().position(|octet| *octet == b'\n').filter(|at| *at < CONTEXT / 2);
+    let cut = || text.len() - text.ceil_char_boundary(text.len().saturating_sub(CONTEXT));
+    line.map_or_else(cut, |at| near.len() - at - 1)
 }
 
 #[cfg(test)]
@@ -351,7 +349,12 @@ mod tests {
             ("a word", "plain old words", "plain new words", "plain [-old-]{+new+} words"),
             ("taken out", "a <img src=x> b", "a b", "a [-<img src=x> -]b"),
             ("not a tag", "1 < 2 <3 <", "1 < 2 <3 < x", "1 < 2 <3 <{+ x+}"),
-            ("folded to the changes", &long, &format!("{long}!"), &format!("…3500…{}{{+!+}}", "a b\n".repeat(125))),
+            (
+                "folded to the changes",
+                &long,
+                &format!("{long}!"),
+                &format!("…3500…{}{{+!+}}", "a b\n".repeat(125)),
+            ),
         ] {
             assert_eq!(drawn(written, passed_on), expected, "{case}");
         }
@@ -365,7 +368,8 @@ mod tests {
     #[test]
     fn a_text_without_changes_is_shown_from_its_beginning() {
         let shown = only_passed_on(format!("\r\n{}", "é\n".repeat(2000)).as_bytes());
-        let [Stretch::Same(head), Stretch::Folded { characters }, Stretch::Same(tail)] = shown.stretches.as_slice()
+        let [Stretch::Same(head), Stretch::Folded { characters }, Stretch::Same(tail)] =
+            shown.stretches.as_slice()
         else {
             panic!("{shown:?}")
         };
@@ -388,10 +392,10 @@ mod tests {
             b"Received: relay\r\nReceived: client\r\nSubject: x\r\n\r\nText\r\n",
         )
         .unwrap();
-        assert_eq!((comparison.fields_added, comparison.fields_removed), (
-            vec!["Received".to_owned()],
-            vec!["X-Waxseal-Track".to_owned()]
-        ));
+        assert_eq!(
+            (comparison.fields_added, comparison.fields_removed),
+            (vec!["Received".to_owned()], vec!["X-Waxseal-Track".to_owned()])
+        );
         assert_eq!(comparison.stretches, [Stretch::Same("Text\n".to_owned())]);
     }
 

@@ -55,6 +55,7 @@ impl Handler for Visit {
         if reply.is_positive() {
             self.office.remember(written);
         }
+        self.office.tell();
         reply
     }
 

@@ -43,11 +43,8 @@ pub(crate) async fn demo(args: &DemoArgs) -> Outcome {
     Ok(exit::OK)
 }
 
-async fn show(
-    args: &DemoArgs,
-    house: &mut DemoHouse,
-    shutdown: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
+async fn show(args: &DemoArgs, house: &mut DemoHouse, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+    say("  Stop it with Ctrl-C.\n");
     house.seed().await?;
     let page = house.page();
     match std::env::var("SSH_CONNECTION") {

@@ -94,7 +94,12 @@ fn event_line(stored: &StoredEvent) -> String {
     };
     let device = event.device.clone().filter(|_| event.judgement.trust.device).unwrap_or_default();
     let device = if device.is_empty() { String::new() } else { format!("{device}   ") };
-    format!("{}  {what}  {}   {device}{}", time(event.at), printable(&on), event.judgement.verdict.on_screen())
+    format!(
+        "{}  {what}  {}   {device}{}",
+        time(event.at),
+        printable(&on),
+        event.judgement.verdict.on_screen()
+    )
 }
 
 fn time(at: Timestamp) -> String {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use catcher::{Catcher, CaughtMail};
 use console::{CaughtNote, Comparison, Office, OfficeError, Places};
-use envelope::{Choice, Clock, ForwardPath, MailParameters, Mailbox, RelayId, Reply, ReversePath, SystemClock};
+use envelope::{
+    Choice, Clock, ForwardPath, MailParameters, Mailbox, RelayId, Reply, ReversePath, SystemClock,
+};
 use tokio::sync::watch;
 use upstream::{Connection, Tls, Trust, Upstream};
 
@@ -19,6 +21,7 @@ pub(crate) struct DemoOffice {
     places: Places,
     smtp: SocketAddr,
     shelf: Mutex<Shelf>,
+    answered: watch::Sender<u64>,
 }
 
 /// What is known of the mails in the mailbox, by their numbers.
@@ -42,7 +45,7 @@ impl DemoOffice {
             tracking: format!("http://{tracking}"),
             sender: SENDER.into(),
         };
-        Self { catcher, places, smtp, shelf: Mutex::default() }
+        Self { catcher, places, smtp, shelf: Mutex::default(), answered: watch::Sender::new(0) }
     }
 
     /// Sends a message to the relay's port as a mail program does. Returns its number in the mailbox.
@@ -51,8 +54,14 @@ impl DemoOffice {
         submit(self.smtp, &sample).await?;
         // The relay has said 250, which is the mailbox's own: it is there.
         let caught = self.catcher.caught();
-        let arrived = caught.iter().rev().find(|mail| self::message_id(&mail.content).as_ref() == Some(&message_id));
+        let arrived =
+            caught.iter().rev().find(|mail| self::message_id(&mail.content).as_ref() == Some(&message_id));
         arrived.map(|mail| mail.number).context("the sample did not arrive in the mailbox")
+    }
+
+    /// A message got its answer, whichever; by now the store has it too.
+    pub(crate) fn tell(&self) {
+        self.answered.send_modify(|count| *count += 1);
     }
 
     /// Keeps what was written beside the mail that came of it a moment ago.
@@ -68,7 +77,9 @@ impl DemoOffice {
             shelf.written.insert(number, written);
         }
         let mut octets: usize = shelf.written.values().map(Vec::len).sum();
-        while octets > WRITTEN_OCTETS && let Some((_, oldest)) = shelf.written.pop_first() {
+        while octets > WRITTEN_OCTETS
+            && let Some((_, oldest)) = shelf.written.pop_first()
+        {
             octets -= oldest.len();
         }
     }
@@ -123,7 +134,7 @@ impl Office for DemoOffice {
     }
 
     fn arrivals(&self) -> watch::Receiver<u64> {
-        self.catcher.arrivals()
+        self.answered.subscribe()
     }
 }
 
@@ -183,9 +194,15 @@ mod tests {
     #[test]
     fn a_caught_mail_is_known_by_its_header() {
         let written = b"From: a@demo.test\r\nX-Waxseal-Track: opens\r\nSubject: x\r\n\r\nText\r\n";
-        let caught = b"Received: by b\r\n id 1;\r\n now\r\nFrom: a@demo.test\r\nSubject: x\r\n\r\nOther text\r\n";
+        let caught =
+            b"Received: by b\r\n id 1;\r\n now\r\nFrom: a@demo.test\r\nSubject: x\r\n\r\nOther text\r\n";
         assert!(has_the_header_of(caught, written));
-        for other in [&b"From: a@demo.test\r\nSubject: y\r\n\r\nText\r\n"[..], b"From: a@demo.test\r\n\r\n", b"\r\n", b""] {
+        for other in [
+            &b"From: a@demo.test\r\nSubject: y\r\n\r\nText\r\n"[..],
+            b"From: a@demo.test\r\n\r\n",
+            b"\r\n",
+            b"",
+        ] {
             let expected = other == b"";
             assert_eq!(has_the_header_of(caught, other), expected, "{}", String::from_utf8_lossy(other));
         }

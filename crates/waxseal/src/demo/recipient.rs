@@ -47,8 +47,9 @@ pub(crate) const CLICKS: Program = Program {
 };
 
 /// Apple's mail privacy protection: it loads every image, read or not, through Apple's relay.
-pub(crate) const APPLE: Program =
-    Program { headers: &[("User-Agent", "Mozilla/5.0"), ("X-Forwarded-For", "172.225.10.1"), ("Accept", "*/*")] };
+pub(crate) const APPLE: Program = Program {
+    headers: &[("User-Agent", "Mozilla/5.0"), ("X-Forwarded-For", "172.225.10.1"), ("Accept", "*/*")],
+};
 
 /// What the tracking endpoint said.
 #[derive(Debug)]
@@ -71,7 +72,8 @@ pub(crate) fn tracked_urls(html: &str, base_url: &str, path: &str) -> Vec<String
 /// One GET. Speaks HTTP by hand: to our own endpoint on this computer, and to nothing else.
 pub(crate) async fn get(endpoint: SocketAddr, url: &str, program: Program) -> anyhow::Result<Answer> {
     let path = url.strip_prefix(&format!("http://{endpoint}")).context("not a URL of this demo")?;
-    let headers: String = program.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: String =
+        program.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {endpoint}\r\n{headers}Connection: close\r\n\r\n");
     let exchange = async {
         let mut stream = TcpStream::connect(endpoint).await?;

@@ -38,13 +38,7 @@ pub(crate) fn plain_words(at: Timestamp) -> Sample {
 pub(crate) fn minutes(at: Timestamp) -> Sample {
     let html = "<p>Dear all,</p>\r\n\
         <p>the <a href=\"https://example.com/minutes\">minutes of Monday</a> are online.</p>\r\n<p>Ana</p>\r\n";
-    sample(
-        &["jo@demo.test", "kim@demo.test", "li@demo.test"],
-        "Minutes of Monday",
-        at,
-        "",
-        &Body::Html(html),
-    )
+    sample(&["jo@demo.test", "kim@demo.test", "li@demo.test"], "Minutes of Monday", at, "", &Body::Html(html))
 }
 
 /// A message whose images a machine loads before anybody has read it.

@@ -47,7 +47,8 @@ async fn came_back_through_the_store(house: &DemoHouse) -> anyhow::Result<()> {
         let offer = of("Offer 4711").is_some_and(|m| m.opens_by_people == 1 && m.clicks_by_people == 1);
         let hello = of("Hello").is_some_and(|m| m.opens_by_people == 0 && m.opens_by_machines == 1);
         let plain = of("Plain words").is_some_and(|m| !m.record.pixel && !m.record.reasons.is_empty());
-        let shared = of("Minutes of Monday").is_some_and(|m| m.record.recipients.len() == 3 && m.record.pixel);
+        let shared =
+            of("Minutes of Monday").is_some_and(|m| m.record.recipients.len() == 3 && m.record.pixel);
         if offer && hello && plain && shared {
             return Ok(());
         }

@@ -1,0 +1,280 @@
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+
+use envelope::{Choice, RelayId, Timestamp};
+use mail_parser::{ContentType, Message, MessageParser, MessagePart, MimeHeaders, PartType};
+use mime::TransferEncoding;
+use relay::{OnDkim, Rewriting, Rewritten, Tracking};
+use ::rewrite::{LinkRules, PixelPosition};
+use seal::{Keys, LINK_PATH, PIXEL_PATH, Recipient};
+
+use super::reference::{self, longest_line};
+
+const BASE_URL: &str = "https://t.example.com";
+const TRACK_FIELD: &str = "X-Waxseal-Track";
+
+/// The keys of `tests/harness/collection.rs`, so that the pixels and links quoted in its messages are our own here too.
+static KEYS: LazyLock<Arc<Keys>> = LazyLock::new(|| Arc::new(Keys::generate([42; 32])));
+
+/// Rewrites any message: what comes out is what went in but for this message's links and its one pixel, by a reader that
+/// shares nothing with the rewriting.
+///
+/// `data` is one octet of choices, as [`tracking`] reads it, and the message.
+pub fn rewrite(data: &[u8]) {
+    let Some((&choices, submitted)) = data.split_first() else { return };
+    let raw = Arc::new(relay::without_control_fields(submitted, TRACK_FIELD).into_owned());
+    for name in [TRACK_FIELD, "X-Waxseal-Link", "X-Waxseal-Tag", "X-PM-TrackOpens", "X-MC-Track", "X-Mailgun-Track"] {
+        assert_eq!(mime::field_bodies(&raw, name), Vec::<String>::new(), "{name} is still there");
+    }
+    let tracking = tracking(choices);
+    let rewritten = relay::rewrite(&raw, &tracking);
+    is_consistent(&rewritten, &tracking);
+    if !rewritten.is_tracked() && !rewritten.history {
+        assert!(rewritten.content == raw, "nothing was done, and something changed");
+        return;
+    }
+    // A signature the client made is taken off with the first change.
+    let before = mime::remove_fields(&raw, &["DKIM-Signature"]);
+    lines_are_no_worse(&before, &rewritten.content);
+    same_parts_to_us(&before, &rewritten.content);
+    Comparison { before: &before, after: &rewritten.content, rewritten: &rewritten, tracking: &tracking }.check();
+}
+
+/// Bits from the lowest: opens, links, position (two), text parts too, strip signatures, the rules that keep links.
+fn tracking(choices: u8) -> Tracking {
+    let bit = |bit: u8| choices >> bit & 1 == 1;
+    let rules = LinkRules {
+        keep: vec![],
+        keep_if_text_is_url: bit(6),
+        keep_one_time: bit(6),
+        keep_app_links: bit(6),
+        keep_list_unsubscribe: bit(6),
+    };
+    let position = [PixelPosition::Auto, PixelPosition::End, PixelPosition::Start, PixelPosition::Auto];
+    Tracking {
+        id: RelayId::new(Timestamp::from_unix_millis(1_795_508_461_123), [7; 10]),
+        recipient: Recipient::Index(0),
+        choice: Choice { opens: bit(0), links: bit(1) },
+        keys: KEYS.clone(),
+        base_url: BASE_URL.to_owned(),
+        rewriting: Rewriting {
+            rules: Arc::new(rules),
+            position: position[usize::from(choices >> 2 & 3)],
+            plain_text: bit(4),
+        },
+        on_dkim: if bit(5) { OnDkim::Strip } else { OnDkim::Keep },
+    }
+}
+
+/// What it says agrees with what was chosen, and each link leads where it says.
+fn is_consistent(rewritten: &Rewritten, tracking: &Tracking) {
+    let Tracking { choice, .. } = tracking;
+    assert!(choice.opens || !rewritten.pixel, "a pixel that nobody chose");
+    for (at, link) in rewritten.links.iter().enumerate() {
+        assert!(choice.links, "a link that nobody chose");
+        assert_eq!(link.kept.is_none(), link.target.is_some(), "{link:?}");
+        assert_eq!(usize::from(link.index), at.min(usize::from(u16::MAX)), "{link:?}");
+        if link.target.is_some() {
+            let token = link_token(rewritten, tracking, at).expect("what is tracked has its token");
+            let opened = tracking.keys.open_link(&token).expect("our own token opens");
+            assert_eq!(Some(opened.target.as_str()), link.target.as_deref());
+            assert_eq!((opened.message, opened.recipient, opened.link), (tracking.id, tracking.recipient, link.index));
+        }
+    }
+    let is_explained = rewritten.pixel || !choice.opens || !rewritten.reasons.is_empty();
+    assert!(is_explained, "no pixel, and no reason");
+}
+
+fn link_token(rewritten: &Rewritten, tracking: &Tracking, at: usize) -> Option<String> {
+    let link = &rewritten.links[at];
+    tracking.keys.seal_link(tracking.id, tracking.recipient, link.index, link.target.as_deref()?).ok()
+}
+
+fn lines_are_no_worse(before: &[u8], after: &[u8]) {
+    let was = longest_line(before);
+    assert!(was > 998 || longest_line(after) <= 998, "a line newly over 998 octets");
+    let bare = |text: &[u8]| {
+        let crlf = text.windows(2).filter(|pair| pair == b"\r\n").count();
+        let octets = |wanted: u8| text.iter().filter(|octet| **octet == wanted).count();
+        octets(b'\r') + octets(b'\n') - 2 * crlf
+    };
+    assert!(bare(before) > 0 || bare(after) == 0, "a bare CR or LF is new");
+    assert_eq!(before.ends_with(b"\r\n"), after.ends_with(b"\r\n"), "the last line end");
+}
+
+/// Locating again finds the same parts, but for their length.
+fn same_parts_to_us(before: &[u8], after: &[u8]) {
+    let (was, is) = (mime::locate(before), mime::locate(after));
+    let shape = |parts: &[mime::TextPart]| -> Vec<mime::TextPart> {
+        parts.iter().cloned().map(|part| mime::TextPart { body: 0..0, ..part }).collect()
+    };
+    assert_eq!((shape(&was.html), shape(&was.plain)), (shape(&is.html), shape(&is.plain)));
+    assert_eq!((was.left, was.sealed), (is.left, is.sealed));
+}
+
+/// The message before and after, read with mail-parser.
+struct Comparison<'a> {
+    before: &'a [u8],
+    after: &'a [u8],
+    rewritten: &'a Rewritten,
+    tracking: &'a Tracking,
+}
+
+/// A part without parts, by octets.
+struct Leaf {
+    body: Range<usize>,
+    media_type: String,
+    encoding: Option<TransferEncoding>,
+}
+
+impl Comparison<'_> {
+    fn check(&self) {
+        let parser = MessageParser::new();
+        let was = parser.parse(self.before).expect("a message in which something was found parses");
+        let is = parser.parse(self.after).expect("a message that parsed before parses");
+        assert_eq!(tree(&was), tree(&is), "the tree of parts");
+        assert!(!is_sealed(&was), "a signed or encrypted message was changed");
+        let (was, is) = (leaves(&was), leaves(&is));
+        let (mut at, mut now_at) = (0, 0);
+        let (mut pixels, mut links) = (0, vec![]);
+        for (old, new) in was.iter().zip(&is) {
+            assert_eq!(self.before[at..old.body.start], self.after[now_at..new.body.start], "octets between parts");
+            (at, now_at) = (old.body.end, new.body.end);
+            let (old_body, new_body) = (&self.before[old.body.clone()], &self.after[new.body.clone()]);
+            if old_body != new_body {
+                self.is_ours_to_change(old);
+                let encoding = old.encoding.expect("a part in an encoding of no name was changed");
+                let text = |body| reference::decode(body, encoding).expect("a changed part decodes");
+                self.same_text(&text(old_body), &text(new_body), &mut pixels, &mut links);
+            }
+        }
+        assert_eq!(self.before[at..], self.after[now_at..], "octets behind the parts");
+        assert_eq!(pixels, usize::from(self.rewritten.pixel), "pixels");
+        let tracked = self.rewritten.links.iter().filter(|link| link.target.is_some()).map(|link| usize::from(link.index));
+        assert_eq!(links, tracked.collect::<Vec<_>>(), "links");
+    }
+
+    fn is_ours_to_change(&self, leaf: &Leaf) {
+        let plain = self.tracking.rewriting.plain_text && matches!(leaf.media_type.as_str(), "" | "text/plain");
+        assert!(leaf.media_type == "text/html" || plain, "a part of type {:?} was changed", leaf.media_type);
+    }
+
+    /// Takes the pixel and the links out of the new text: what is left stands, in order, in the old, and between it what led
+    /// where the links lead.
+    fn same_text(&self, old: &[u8], new: &[u8], pixels: &mut usize, links: &mut Vec<usize>) {
+        let (mut stays, first_link) = (vec![], links.len());
+        let mut rest = new;
+        let pixel_token = self.tracking.keys.seal_pixel(self.tracking.id, self.tracking.recipient);
+        let pixel_url = format!("{BASE_URL}{PIXEL_PATH}{pixel_token}");
+        let mut text = vec![];
+        while let Some(found) = find(rest, BASE_URL.as_bytes()) {
+            let url = &rest[found..];
+            if url.starts_with(pixel_url.as_bytes()) {
+                *pixels += 1;
+                let start = rest[..found].windows(4).rposition(|octets| octets == b"<img").expect("the pixel is an image");
+                let between: Vec<&str> = std::str::from_utf8(&rest[start..found]).expect("ASCII").split_whitespace().collect();
+                assert_eq!(between, ["<img", "src=\""], "before the pixel");
+                text.extend_from_slice(&rest[..start]);
+                let length = url.iter().position(|octet| *octet == b'>').expect("the pixel's tag ends");
+                rest = &url[length + 1..];
+            } else if let Some((index, length)) = self.link_at(url) {
+                text.extend_from_slice(&rest[..found]);
+                stays.push(std::mem::take(&mut text));
+                links.push(index);
+                rest = &url[length..];
+            } else {
+                text.extend_from_slice(&rest[..=found]);
+                rest = &url[1..];
+            }
+        }
+        text.extend_from_slice(rest);
+        stays.push(text);
+        if self.rewritten.history || find(&old.to_ascii_lowercase(), b"data-waxseal").is_some() {
+            // What else is taken out then is `tests/messages.rs`'s to say.
+            return;
+        }
+        self.led_where_links_lead(old, &stays, &links[first_link..]);
+    }
+
+    /// `old` is the first text, an address, the second text, an address, and so on.
+    fn led_where_links_lead(&self, old: &[u8], stays: &[Vec<u8>], links: &[usize]) {
+        let [first, others @ ..] = stays else { return };
+        let mut rest = old.strip_prefix(first.as_slice()).expect("what stood before the first link is the same");
+        for (number, (stays, link)) in others.iter().zip(links).enumerate() {
+            // What follows an address begins with the quote, blank or bracket that ends it.
+            let at = if number + 1 == links.len() { rest.len().checked_sub(stays.len()) } else { find(rest, stays) };
+            let at = at.filter(|at| rest[*at..].starts_with(stays));
+            let at = at.unwrap_or_else(|| panic!("gone: {}", stays.escape_ascii()));
+            let address = &rest[..at];
+            if address.is_ascii() && !address.contains(&b'&') {
+                assert_eq!(self.rewritten.links[*link].href.as_bytes(), address, "another address");
+            }
+            rest = &rest[at + stays.len()..];
+        }
+        assert!(rest.is_empty(), "the end is gone: {}", rest.escape_ascii());
+    }
+
+    /// Which link of the message the URL at the beginning is, and how long it is.
+    fn link_at(&self, text: &[u8]) -> Option<(usize, usize)> {
+        let token = text.strip_prefix(format!("{BASE_URL}{LINK_PATH}").as_bytes())?;
+        let length = token.iter().take_while(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_')).count();
+        let token = std::str::from_utf8(&token[..length]).ok()?;
+        let opened = self.tracking.keys.open_link(token).filter(|link| link.message == self.tracking.id)?;
+        Some((usize::from(opened.link), BASE_URL.len() + LINK_PATH.len() + length))
+    }
+}
+
+/// What mail-parser makes of each part.
+fn tree(message: &Message<'_>) -> Vec<String> {
+    let parts = message.parts.iter().map(|part| {
+        let headers: Vec<&str> = part.headers.iter().map(|header| header.name.as_str()).collect();
+        let children = match &part.body {
+            PartType::Multipart(children) => format!("{children:?}"),
+            PartType::Message(inner) => format!("{:?}", tree(inner)),
+            PartType::Html(_) => "html".to_owned(),
+            PartType::Text(_) => "text".to_owned(),
+            PartType::Binary(_) | PartType::InlineBinary(_) => "binary".to_owned(),
+        };
+        format!("{} {headers:?} {children}", media_type(part))
+    });
+    let displayed = format!("{:?} {:?} {:?}", message.html_body, message.text_body, message.attachments);
+    parts.chain([displayed]).collect()
+}
+
+fn media_type(part: &MessagePart<'_>) -> String {
+    let written = |found: &ContentType<'_>| format!("{}/{}", found.ctype(), found.subtype().unwrap_or_default());
+    part.content_type().map(written).unwrap_or_default().to_ascii_lowercase()
+}
+
+fn is_sealed(message: &Message<'_>) -> bool {
+    const SEALS: [&str; 4] =
+        ["multipart/signed", "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime"];
+    message.parts.iter().any(|part| SEALS.contains(&media_type(part).as_str()))
+}
+
+/// The parts that hold no parts, in the order in which they stand; attached messages count as what is between.
+fn leaves(message: &Message<'_>) -> Vec<Leaf> {
+    let mut leaves: Vec<Leaf> = vec![];
+    for part in &message.parts {
+        let body = part.offset_body as usize..part.offset_end as usize;
+        let is_behind = leaves.last().is_none_or(|last| last.body.end <= body.start);
+        if !is_behind || matches!(part.body, PartType::Multipart(_) | PartType::Message(_)) {
+            continue;
+        }
+        let encoding = match part.content_transfer_encoding().unwrap_or("7bit").to_ascii_lowercase().as_str() {
+            "7bit" | "8bit" | "binary" => Some(TransferEncoding::Binary),
+            "quoted-printable" => Some(TransferEncoding::QuotedPrintable),
+            "base64" => Some(TransferEncoding::Base64),
+            _ => None,
+        };
+        leaves.push(Leaf { body, media_type: media_type(part), encoding });
+    }
+    leaves
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    if wanted.is_empty() {
+        return Some(0);
+    }
+    memchr::memmem::find(text, wanted)
+}
