@@ -22,9 +22,11 @@ deny:
 test:
     cargo test --locked
 
-# The real binary and clients we did not write: needs curl, python3 and swaks
+# The real binary, clients we did not write, and a browser: needs curl, python3, swaks, Node and Chromium
 e2e:
-    cargo test --locked --test '*' -- --include-ignored
+    npm ci --prefix tests/browser --no-audit --no-fund --silent
+    npm ci --prefix tests/browser/render --no-audit --no-fund --silent
+    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test demo_in_a_browser --test looks_the_same -- --ignored
 
 # The first five minutes, by itself
 demo:
@@ -32,8 +34,9 @@ demo:
 
 # Measures; see docs/benchmarks.md
 bench *ARGS:
+    cargo build --release --locked -p waxseal
     cargo run --release --locked -p waxseal-bench -- {{ARGS}}
 
 # Writes the expectations anew; read the diff as code
 bless:
-    UPDATE=1 cargo test --locked
+    UPDATE=1 cargo test --locked --test messages --test config

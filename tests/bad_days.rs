@@ -83,7 +83,9 @@ async fn smuggling_is_refused_after_the_dot_and_nothing_is_executed() {
             assert!(client.say(line).starts_with("250"));
         }
         assert!(client.say("DATA").starts_with("354"));
-        let smuggled = format!("Subject: x\r\n\r\nbody{end}MAIL FROM:<evil@example.org>\r\nRCPT TO:<victim@example.net>\r\nDATA\r\nevil\r\n.\r\n");
+        let smuggled = format!(
+            "Subject: x\r\n\r\nbody{end}MAIL FROM:<evil@example.org>\r\nRCPT TO:<victim@example.net>\r\nDATA\r\nevil\r\n.\r\n"
+        );
         client.send(smuggled.as_bytes());
         let reply = client.reply();
         assert!(reply.starts_with("550 5.6.0") || reply.starts_with("554 5.6.0"), "{end:?}: {reply}");
@@ -156,7 +158,11 @@ async fn strangers_at_the_door() {
         let mut said = Vec::new();
         let _ = stream.read_to_end(&mut said);
         let said = String::from_utf8_lossy(&said);
-        assert!(said.lines().nth(1).is_some_and(|line| line.starts_with(expected)), "{}: {said}", hello.escape_ascii());
+        assert!(
+            said.lines().nth(1).is_some_and(|line| line.starts_with(expected)),
+            "{}: {said}",
+            hello.escape_ascii()
+        );
     }
     // An endless line is cut off, not kept.
     let mut stream = TcpStream::connect(relay.smtp).unwrap();

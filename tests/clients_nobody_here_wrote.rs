@@ -75,7 +75,9 @@ fn messages() -> Vec<(String, PathBuf, Vec<u8>)> {
 }
 
 fn succeed(mut command: Command, name: &str) {
-    let output = command.output().unwrap_or_else(|error| panic!("{error}: this test needs {:?}", command.get_program()));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{error}: this test needs {:?}", command.get_program()));
     assert!(
         output.status.success(),
         "{name}: {}{}",
@@ -91,7 +93,8 @@ fn check(setting: &Setting, sent: &[(String, Vec<u8>)]) {
     let base_url = setting.relay.base_url();
     let (mut pixels, mut links, mut tracked) = (0, 0, 0);
     for ((name, octets), mail) in sent.iter().zip(&received) {
-        let changes: Changes = compare(octets, &mail.content, &base_url).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let changes: Changes =
+            compare(octets, &mail.content, &base_url).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert!(changes.pixels.len() <= 1, "{name}: {changes:?}");
         for pixel in &changes.pixels {
             assert_eq!(http::get(setting.relay.tracking, pixel).status, 200, "{name}");
@@ -113,7 +116,10 @@ fn check(setting: &Setting, sent: &[(String, Vec<u8>)]) {
     assert_eq!(records.len(), sent.len());
     for record in &records {
         let tracked = record["pixel"] == true || record["links_tracked"].as_u64() > Some(0);
-        assert!(tracked || !record["reasons"].as_array().unwrap().is_empty(), "untracked without a reason: {record}");
+        assert!(
+            tracked || !record["reasons"].as_array().unwrap().is_empty(),
+            "untracked without a reason: {record}"
+        );
     }
     eprintln!("{} messages, {tracked} changed, {pixels} pixels, {links} links", sent.len());
     assert!(tracked * 3 > sent.len(), "hardly anything was tracked");
@@ -126,11 +132,18 @@ async fn curl_sends_the_collection_over_implicit_tls() {
     let mut sent = vec![];
     for (name, file, octets) in messages().into_iter().step_by(2) {
         let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--cacert", "ca.pem", "--user", &format!("{LOGIN}:{PASSWORD}")])
-            .args(["--url", &format!("smtps://localhost:{}/client.test", setting.implicit)])
-            .args(["--mail-from", LOGIN, "--mail-rcpt", "jo@example.net", "--upload-file"])
-            .arg(file)
-            .current_dir(setting.relay.folder.path());
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--cacert",
+            "ca.pem",
+            "--user",
+            &format!("{LOGIN}:{PASSWORD}"),
+        ])
+        .args(["--url", &format!("smtps://localhost:{}/client.test", setting.implicit)])
+        .args(["--mail-from", LOGIN, "--mail-rcpt", "jo@example.net", "--upload-file"])
+        .arg(file)
+        .current_dir(setting.relay.folder.path());
         succeed(curl, &name);
         sent.push((name, octets));
     }
@@ -168,12 +181,31 @@ async fn swaks_logs_in_each_way_and_sees_the_providers_words() {
     let mut sent = vec![];
     let all = messages();
     for (number, (name, file, octets)) in all.into_iter().step_by(12).enumerate() {
-        let (port, tls) = if number % 2 == 0 { (setting.implicit, "-tlsc") } else { (setting.starttls, "-tls") };
+        let (port, tls) =
+            if number % 2 == 0 { (setting.implicit, "-tlsc") } else { (setting.starttls, "-tls") };
         let auth = if number % 3 == 0 { "LOGIN" } else { "PLAIN" };
         let mut swaks = Command::new("swaks");
         swaks
-            .args(["--server", "localhost", "--port", &port.to_string(), tls, "--tls-verify-ca", "--tls-ca-path", "ca.pem"])
-            .args(["--auth", auth, "--auth-user", LOGIN, "--auth-password", PASSWORD, "--helo", "client.test"])
+            .args([
+                "--server",
+                "localhost",
+                "--port",
+                &port.to_string(),
+                tls,
+                "--tls-verify-ca",
+                "--tls-ca-path",
+                "ca.pem",
+            ])
+            .args([
+                "--auth",
+                auth,
+                "--auth-user",
+                LOGIN,
+                "--auth-password",
+                PASSWORD,
+                "--helo",
+                "client.test",
+            ])
             .args(["--from", LOGIN, "--to", "jo@example.net", "--data"])
             .arg(format!("@{}", file.display()))
             .args(["--no-data-fixup"])

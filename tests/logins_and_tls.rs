@@ -12,7 +12,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use upstream::{Connection, HandoffError, Tls, Trust, Upstream};
 
-const CONTENT: &[u8] = b"From: ana@example.com\r\nContent-Type: text/html\r\n\r\n<a href=\"https://example.org/\">x</a>\r\n";
+const CONTENT: &[u8] =
+    b"From: ana@example.com\r\nContent-Type: text/html\r\n\r\n<a href=\"https://example.org/\">x</a>\r\n";
 
 /// A mail program: the code we hand mail on with, pointed at ourselves.
 struct Program {
@@ -90,8 +91,15 @@ async fn a_sender_of_the_store_logs_in_over_tls_and_uses_only_his_own_addresses(
         assert!(send(&mut connection, "Sales@example.com").await.starts_with("250"));
         let refused = send(&mut connection, "boss@example.com").await;
         assert_eq!(refused, "550 5.7.1 You may not send as boss@example.com with this login");
-        assert!(send(&mut connection, "ana@example.com").await.starts_with("250"), "and the connection goes on");
-        for (login, password) in [("ana@example.com", "wrong horse"), ("nobody@example.com", "correct horse"), ("ana@example.com", "correct hors")] {
+        assert!(
+            send(&mut connection, "ana@example.com").await.starts_with("250"),
+            "and the connection goes on"
+        );
+        for (login, password) in [
+            ("ana@example.com", "wrong horse"),
+            ("nobody@example.com", "correct horse"),
+            ("ana@example.com", "correct hors"),
+        ] {
             let refused = program.log_in(login, password).await.map(|_| ()).unwrap_err();
             assert_eq!(refused.reply().code().get(), 535, "{login} {password}");
         }
@@ -144,7 +152,11 @@ async fn a_passed_through_login_is_the_providers_to_judge_and_is_stored_nowhere(
 
         let refused = program.log_in("ana@example.com", "S3cret-of-Bob").await.map(|_| ()).unwrap_err();
         let said = refused.reply();
-        assert!(said.to_string().contains("535 5.7.8") && said.to_string().contains("Username and Password not accepted"), "{said}");
+        assert!(
+            said.to_string().contains("535 5.7.8")
+                && said.to_string().contains("Username and Password not accepted"),
+            "{said}"
+        );
         let log = relay.log();
         assert!(!log.contains("S3cret") && !log.contains("UzNjcmV0"), "{log}");
         let folder = relay.folder.path().to_owned();

@@ -61,7 +61,8 @@ fn every_mail_looks_as_it_did() {
         report.differing.into_iter().partition(|differing| differing.name.starts_with(NAIVE));
     assert_eq!(naive.len(), 4, "what every other tracker adds is seen to move things: {naive:?}");
     let excused = |name: &str| EXCUSED.iter().any(|(known, _)| *known == name);
-    let (excused, differing): (Vec<_>, Vec<_>) = differing.into_iter().partition(|differing| excused(&differing.name));
+    let (excused, differing): (Vec<_>, Vec<_>) =
+        differing.into_iter().partition(|differing| excused(&differing.name));
     eprintln!("{real} parts in {} pictures, {} excused", report.shots, excused.len());
     assert!(differing.is_empty(), "look at target/looks: {differing:#?}");
 }
@@ -78,7 +79,8 @@ fn pairs_of(case: &Case) -> Vec<Pair> {
     let pixel = format!("{BASE_URL}/o/{}", tracking.keys.seal_pixel(tracking.id, tracking.recipient));
     let mut pairs = vec![];
     for (was, is) in old.html.iter().zip(&new.html) {
-        let decoded = |raw: &[u8], part: &mime::TextPart| mime::decode(&raw[part.body.clone()], part.encoding);
+        let decoded =
+            |raw: &[u8], part: &mime::TextPart| mime::decode(&raw[part.body.clone()], part.encoding);
         let Ok(html) = decoded(&before, was) else { continue };
         let after = decoded(&rewritten.content, is).unwrap().octets;
         if html.octets == after {
@@ -120,7 +122,10 @@ fn naive() -> [Pair; 2] {
     };
     [
         pair(1, "<style>img { border: 1px solid }</style><body><p>Hello</p>[]</body>"),
-        pair(2, "<body style=\"margin:0\"><table width=100% height=700><tr><td bgcolor=navy></table>[]</body>"),
+        pair(
+            2,
+            "<body style=\"margin:0\"><table width=100% height=700><tr><td bgcolor=navy></table>[]</body>",
+        ),
     ]
 }
 

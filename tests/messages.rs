@@ -7,10 +7,10 @@ mod harness;
 
 use std::fmt::Write as _;
 
-use harness::collection::{BASE_URL, Case, cases, keys, tracking, without_our_fields};
-use harness::identity::compare;
 use encoding_rs::Encoding;
 use envelope::Reason;
+use harness::collection::{BASE_URL, Case, cases, keys, tracking, without_our_fields};
+use harness::identity::compare;
 use html5ever::tendril::TendrilSink;
 use markup5ever_rcdom::{Handle, NodeData, RcDom};
 use relay::Rewritten;
@@ -52,9 +52,19 @@ fn described(rewritten: &Rewritten) -> String {
     for link in &rewritten.links {
         let short = |text: &str| -> String { text.escape_debug().to_string().chars().take(200).collect() };
         let _ = match (&link.target, link.kept) {
-            (Some(target), None) if *target == link.href => writeln!(text, "link {}: tracked {}", link.index, short(target)),
-            (Some(target), None) => writeln!(text, "link {}: tracked {} as {}", link.index, short(&link.href), short(target)),
-            (_, kept) => writeln!(text, "link {}: {} {}", link.index, kept.map_or("?", |reason| reason.code()), short(&link.href)),
+            (Some(target), None) if *target == link.href => {
+                writeln!(text, "link {}: tracked {}", link.index, short(target))
+            }
+            (Some(target), None) => {
+                writeln!(text, "link {}: tracked {} as {}", link.index, short(&link.href), short(target))
+            }
+            (_, kept) => writeln!(
+                text,
+                "link {}: {} {}",
+                link.index,
+                kept.map_or("?", |reason| reason.code()),
+                short(&link.href)
+            ),
         };
     }
     text
@@ -70,7 +80,10 @@ fn octets_outside_the_changes_are_the_same() {
             Ok(changes) => {
                 let (pixel, tracked) = (usize::from(result.pixel), result.links_tracked());
                 if (changes.pixels.len(), changes.links.len()) != (pixel, tracked) {
-                    wrong.push(format!("{}: says {pixel} pixels and {tracked} links, did {changes:?}", case.name));
+                    wrong.push(format!(
+                        "{}: says {pixel} pixels and {tracked} links, did {changes:?}",
+                        case.name
+                    ));
                 }
                 changed += usize::from(pixel + tracked > 0);
                 (pixels, links) = (pixels + changes.pixels.len(), links + changes.links.len());
@@ -89,7 +102,9 @@ fn every_untracked_message_and_link_has_its_reason() {
         let result = rewritten(&case);
         let wanted = tracking(&case.submitted).choice;
         if !result.is_tracked() && !wanted.is_none() {
-            let said = !result.reasons.is_empty() || !result.parts.is_empty() || result.links.iter().any(|link| link.kept.is_some());
+            let said = !result.reasons.is_empty()
+                || !result.parts.is_empty()
+                || result.links.iter().any(|link| link.kept.is_some());
             assert!(said, "{}: nothing was done and nothing said", case.name);
         }
         if wanted.opens && !result.pixel {
@@ -115,7 +130,13 @@ fn doing_it_twice_changes_only_what_is_ours() {
             continue;
         }
         if (once.pixel, once.links_tracked()) != (again.pixel, again.links_tracked()) {
-            wrong.push(format!("{}: {:?} {:?} {:?}", case.name, again.pixel, again.links_tracked(), again.reasons));
+            wrong.push(format!(
+                "{}: {:?} {:?} {:?}",
+                case.name,
+                again.pixel,
+                again.links_tracked(),
+                again.reasons
+            ));
         }
         // The pixel is taken out and put in; links are unwrapped and wrapped: nothing grows.
         if again.content.len() > once.content.len() + 64 + once.content.len() / 50 {
@@ -161,7 +182,8 @@ fn the_document_is_the_same_but_for_links_and_pixel() {
 const SLOW_FOR_THE_ORACLE: [&str; 2] = ["attributes_20000_on_one_tag", "nested_tags_20000"];
 
 fn same_document(before: &str, after: &str, encoding: &'static Encoding) -> Result<(), String> {
-    let parse = |text: &str| html5ever::parse_document(RcDom::default(), html5ever::ParseOpts::default()).one(text);
+    let parse =
+        |text: &str| html5ever::parse_document(RcDom::default(), html5ever::ParseOpts::default()).one(text);
     let (before, after) = (parse(before), parse(after));
     let (old, new) = (flat(&before.document), flat(&after.document));
     let mut new = new.into_iter();
@@ -198,10 +220,16 @@ fn same_document(before: &str, after: &str, encoding: &'static Encoding) -> Resu
 }
 
 /// As a browser would resolve the original, and as our redirect answers.
-fn same_destination(was: &str, is: &str, base: Option<&url::Url>, encoding: &'static Encoding) -> Result<(), String> {
+fn same_destination(
+    was: &str,
+    is: &str,
+    base: Option<&url::Url>,
+    encoding: &'static Encoding,
+) -> Result<(), String> {
     // WHATWG URL §4.4: a query is percent-encoded in the document's encoding.
     let unwrapped = |url: &str| {
-        let token = url.trim().strip_prefix(BASE_URL)?.strip_prefix(seal::LINK_PATH)?.split(['#', '?']).next()?;
+        let token =
+            url.trim().strip_prefix(BASE_URL)?.strip_prefix(seal::LINK_PATH)?.split(['#', '?']).next()?;
         Some(keys().open_link(token)?.target.as_str().to_owned())
     };
     let browser = |href: &str| {
@@ -238,10 +266,13 @@ impl Flat {
     }
 
     fn is_pixel(&self) -> bool {
-        let src = url::Url::parse(self.attribute("src").unwrap_or_default()).map(String::from).unwrap_or_default();
+        let src =
+            url::Url::parse(self.attribute("src").unwrap_or_default()).map(String::from).unwrap_or_default();
         let token = src.strip_prefix(BASE_URL).and_then(|path| path.strip_prefix(seal::PIXEL_PATH));
         self.name == "img"
-            && token.is_some_and(|token| keys().open_pixel(token.split(['#', '?']).next().unwrap_or_default()).is_some())
+            && token.is_some_and(|token| {
+                keys().open_pixel(token.split(['#', '?']).next().unwrap_or_default()).is_some()
+            })
     }
 }
 
@@ -265,10 +296,15 @@ fn flat(node: &Handle) -> Vec<Flat> {
                 // Links in conditional comments change; that they are right is `compare`'s to say.
                 let contents = contents.to_string();
                 let conditional = contents.trim_start().starts_with("[if");
-                out.push(Flat { name: "#comment".into(), attributes: vec![], text: if conditional { String::new() } else { contents } });
+                out.push(Flat {
+                    name: "#comment".into(),
+                    attributes: vec![],
+                    text: if conditional { String::new() } else { contents },
+                });
             }
             NodeData::Element { name, attrs, .. } => {
-                let attributes = attrs.borrow().iter().map(|a| (a.name.local.to_string(), a.value.to_string())).collect();
+                let attributes =
+                    attrs.borrow().iter().map(|a| (a.name.local.to_string(), a.value.to_string())).collect();
                 out.push(Flat { name: name.local.to_string(), attributes, text: String::new() });
             }
             _ => {}

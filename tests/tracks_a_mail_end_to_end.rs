@@ -8,7 +8,8 @@ use harness::http;
 use harness::provider::{Provider, Script};
 use harness::{Relay, eventually};
 
-const MAIL: &[u8] = b"From: Ana <ana@example.com>\r\nTo: jo@example.net\r\nSubject: =?utf-8?q?Offer_4711?=\r\n\
+const MAIL: &[u8] =
+    b"From: Ana <ana@example.com>\r\nTo: jo@example.net\r\nSubject: =?utf-8?q?Offer_4711?=\r\n\
 X-Waxseal-Track: opens, links\r\nMessage-ID: <1@example.com>\r\nMIME-Version: 1.0\r\n\
 Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
 <html><body><p>H\xc3\xa9llo,</p>\r\n.a line with a dot\r\n\
@@ -17,21 +18,26 @@ Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_is_tracked_opened_clicked_and_seen() {
-    let provider = Provider::start(Script { extensions: vec!["8BITMIME", "SIZE 1000000"], ..Script::default() }).await;
+    let provider =
+        Provider::start(Script { extensions: vec!["8BITMIME", "SIZE 1000000"], ..Script::default() }).await;
     let mut relay = Relay::start(provider.address);
     let mut client = Client::greeted(relay.smtp);
     assert_eq!(client.mail(&["jo@example.net"], MAIL), "250 2.0.0 queued\r\n");
 
     let received = provider.received();
     let [mail] = received.as_slice() else { panic!("{received:?}") };
-    assert_eq!((mail.reverse_path.as_str(), mail.recipients.as_slice()), ("ana@example.com", &["jo@example.net".to_owned()][..]));
+    assert_eq!(
+        (mail.reverse_path.as_str(), mail.recipients.as_slice()),
+        ("ana@example.com", &["jo@example.net".to_owned()][..])
+    );
     let text = String::from_utf8(mail.content.clone()).unwrap();
     assert!(text.starts_with("Received: by "), "{text}");
     assert!(!text.contains("X-Waxseal"), "our field goes");
 
     // Everything but the Received field, our field, one attribute value and the pixel is as it was.
     let (link, pixel) = (between(&text, "HREF = '", "'"), between(&text, "<img src=\"", "\""));
-    let received_field = text.split_inclusive("\r\n").take_while(|line| !line.starts_with("From:")).collect::<String>();
+    let received_field =
+        text.split_inclusive("\r\n").take_while(|line| !line.starts_with("From:")).collect::<String>();
     let img = format!("<img{}>", between(&text, "<img", ">"));
     let undone = text
         .replacen(&received_field, "", 1)
@@ -43,7 +49,10 @@ async fn a_mail_is_tracked_opened_clicked_and_seen() {
     // The recipient's side. Nobody reads a mail in the second it arrives: within two the verdict is a machine.
     std::thread::sleep(std::time::Duration::from_millis(2_200));
     let opened = http::get(relay.tracking, &pixel);
-    assert_eq!((opened.status, opened.body.len(), opened.header("content-type")), (200, 43, Some("image/gif")));
+    assert_eq!(
+        (opened.status, opened.body.len(), opened.header("content-type")),
+        (200, 43, Some("image/gif"))
+    );
     assert!(opened.header("set-cookie").is_none());
     let clicked = http::click(relay.tracking, &link);
     assert_eq!((clicked.status, clicked.header("location")), (302, Some("https://example.org/?a=1&b=2#top")));
@@ -52,7 +61,11 @@ async fn a_mail_is_tracked_opened_clicked_and_seen() {
     let events = relay.json("events");
     assert_eq!(events.len(), 2, "{events:?}");
     for (event, kind) in events.iter().zip(["open", "click"]) {
-        assert_eq!((event["kind"].as_str(), event["judgement"]["verdict"].as_str()), (Some(kind), Some("human")), "{event}");
+        assert_eq!(
+            (event["kind"].as_str(), event["judgement"]["verdict"].as_str()),
+            (Some(kind), Some("human")),
+            "{event}"
+        );
         assert_eq!(event["recipient_address"], "jo@example.net");
         assert!(!event["judgement"]["reasons"].as_array().unwrap().is_empty());
     }
@@ -60,7 +73,10 @@ async fn a_mail_is_tracked_opened_clicked_and_seen() {
     let messages = relay.json("messages");
     let [message] = messages.as_slice() else { panic!("{messages:?}") };
     assert_eq!(message["subject"], "Offer 4711");
-    assert_eq!((message["opens_by_people"].as_u64(), message["clicks_by_people"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(
+        (message["opens_by_people"].as_u64(), message["clicks_by_people"].as_u64()),
+        (Some(1), Some(1))
+    );
     assert_eq!(message["links"][1]["kept"], "scheme");
 
     let line = relay.wait_for_log("handed off");
@@ -111,7 +127,9 @@ async fn one_connection_to_the_provider_serves_all_messages_of_a_session() {
     assert!(client.mail(&["jo@example.net"], mail).starts_with("250"));
     assert_eq!(client.mail(&["nobody@example.net"], mail), "550 5.1.1 127.0.0.1 said: no such user\r\n");
     assert!(client.say("RSET").starts_with("250"));
-    assert!(client.mail(&["jo@example.net", "nobody@example.net", "kim@example.net"], mail).starts_with("250"));
+    assert!(
+        client.mail(&["jo@example.net", "nobody@example.net", "kim@example.net"], mail).starts_with("250")
+    );
     assert!(client.say("QUIT").starts_with("221"));
     let received = provider.received();
     assert_eq!(received.len(), 2);
@@ -125,7 +143,8 @@ async fn one_connection_to_the_provider_serves_all_messages_of_a_session() {
 async fn redirects_work_on_a_relay_whose_store_is_gone() {
     let provider = Provider::start(Script::default()).await;
     let relay = Relay::start(provider.address);
-    let mail = b"From: a@b.example\r\nContent-Type: text/html\r\n\r\n<a href=\"https://example.org/x\">x</a>\r\n";
+    let mail =
+        b"From: a@b.example\r\nContent-Type: text/html\r\n\r\n<a href=\"https://example.org/x\">x</a>\r\n";
     assert!(Client::greeted(relay.smtp).mail(&["jo@example.net"], mail).starts_with("250"));
     let text = String::from_utf8(provider.received()[0].content.clone()).unwrap();
     let (link, pixel) = (between(&text, "href=\"", "\""), between(&text, "<img src=\"", "\""));
@@ -146,7 +165,8 @@ async fn redirects_work_on_a_relay_whose_store_is_gone() {
 async fn a_tampered_link_leads_nowhere() {
     let provider = Provider::start(Script::default()).await;
     let relay = Relay::start(provider.address);
-    let mail = b"From: a@b.example\r\nContent-Type: text/html\r\n\r\n<a href=\"https://example.org/x\">x</a>\r\n";
+    let mail =
+        b"From: a@b.example\r\nContent-Type: text/html\r\n\r\n<a href=\"https://example.org/x\">x</a>\r\n";
     assert!(Client::greeted(relay.smtp).mail(&["jo@example.net"], mail).starts_with("250"));
     let text = String::from_utf8(provider.received()[0].content.clone()).unwrap();
     let link = between(&text, "href=\"", "\"");

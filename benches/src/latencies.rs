@@ -17,7 +17,12 @@ impl Latencies {
     /// The value that `share` (0 to 1) of all stay under.
     pub(crate) fn quantile(&mut self, share: f64) -> Duration {
         self.each.sort_unstable();
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an index"
+        )]
         let at = ((self.each.len().saturating_sub(1)) as f64 * share) as usize;
         self.each.get(at).copied().unwrap_or_default()
     }

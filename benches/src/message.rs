@@ -8,7 +8,10 @@ pub(crate) fn html_mail(octets: usize) -> Vec<u8> {
     while mail.len() + 40 < octets {
         number += 1;
         mail.extend_from_slice(
-            format!("<p><a href=3D\"https://example.org/page?no=3D{number}&amp;x=3D1\">page {number}</a></p>\r\n").as_bytes(),
+            format!(
+                "<p><a href=3D\"https://example.org/page?no=3D{number}&amp;x=3D1\">page {number}</a></p>\r\n"
+            )
+            .as_bytes(),
         );
         for _ in 0..13 {
             if mail.len() + 110 < octets {

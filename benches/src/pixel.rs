@@ -29,15 +29,32 @@ pub(crate) async fn measure(rounds: usize) -> anyhow::Result<()> {
         let (mut without, mut with) = (ask(plain.address).await?, ask(recording.address).await?);
         figures.push((without.per_second(), with.per_second()));
         let millis = |latencies: &mut Latencies, share| latencies.quantile(share).as_secs_f64() * 1e3;
-        quantiles.push([millis(&mut without, 0.5), millis(&mut without, 0.99), millis(&mut with, 0.5), millis(&mut with, 0.99)]);
+        quantiles.push([
+            millis(&mut without, 0.5),
+            millis(&mut without, 0.99),
+            millis(&mut with, 0.5),
+            millis(&mut with, 0.99),
+        ]);
     }
-    let of = |pick: fn(&(f64, f64)) -> f64| median(&mut figures.iter().map(pick).collect::<Vec<_>>()).unwrap_or_default();
-    let at = |place: usize| median(&mut quantiles.iter().map(|q| q[place]).collect::<Vec<_>>()).unwrap_or_default();
-    println!("\nThe pixel, {CONNECTIONS} connections, each request with a signed token of its own message; medians of {rounds} rounds.\n");
+    let of = |pick: fn(&(f64, f64)) -> f64| {
+        median(&mut figures.iter().map(pick).collect::<Vec<_>>()).unwrap_or_default()
+    };
+    let at = |place: usize| {
+        median(&mut quantiles.iter().map(|q| q[place]).collect::<Vec<_>>()).unwrap_or_default()
+    };
+    println!(
+        "\nThe pixel, {CONNECTIONS} connections, each request with a signed token of its own message; medians of {rounds} rounds.\n"
+    );
     println!("| | requests/s | ratio | p50 / p99 ms |");
     println!("|---|---:|---:|---:|");
     println!("| answered without recording | {:.0} | 1 | {:.2} / {:.2} |", of(|f| f.0), at(0), at(1));
-    println!("| event committed to disk, then answered | {:.0} | {:.2} | {:.2} / {:.2} |", of(|f| f.1), of(|f| f.1 / f.0), at(2), at(3));
+    println!(
+        "| event committed to disk, then answered | {:.0} | {:.2} | {:.2} / {:.2} |",
+        of(|f| f.1),
+        of(|f| f.1 / f.0),
+        at(2),
+        at(3)
+    );
     Ok(())
 }
 
@@ -85,7 +102,8 @@ impl Server {
 
 async fn ask(server: SocketAddr) -> anyhow::Result<Latencies> {
     let began = Instant::now();
-    let askers: Vec<_> = (0..CONNECTIONS).map(|number| tokio::spawn(one_connection(server, number, began))).collect();
+    let askers: Vec<_> =
+        (0..CONNECTIONS).map(|number| tokio::spawn(one_connection(server, number, began))).collect();
     let mut latencies = Latencies::default();
     for asker in askers {
         latencies.each.extend(asker.await??);

@@ -25,13 +25,23 @@ struct Figures {
 
 /// Messages a second, p50 and p99 of the final reply, resident memory.
 pub(crate) async fn measure(binary: &Path, messages: usize, rounds: usize) -> anyhow::Result<()> {
-    println!("\nHTML mail, quoted-printable, a link a kilobyte: pixel and links added, message recorded (synced) before the handoff.");
-    println!("The same load straight to the same sink and through the relay to it, in turn; medians of {rounds} rounds.\n");
-    println!("| size | connections | straight/s | through/s | ratio | straight p50 / p99 ms | through p50 / p99 ms | relay RSS MB |");
+    println!(
+        "\nHTML mail, quoted-printable, a link a kilobyte: pixel and links added, message recorded (synced) before the handoff."
+    );
+    println!(
+        "The same load straight to the same sink and through the relay to it, in turn; medians of {rounds} rounds.\n"
+    );
+    println!(
+        "| size | connections | straight/s | through/s | ratio | straight p50 / p99 ms | through p50 / p99 ms | relay RSS MB |"
+    );
     println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
     for size in SIZES {
         for connections in CONNECTIONS {
-            let count = messages.div_ceil(if connections == 1 { 4 } else { 1 }).div_ceil(if size > 50_000 { 2 } else { 1 });
+            let count = messages.div_ceil(if connections == 1 { 4 } else { 1 }).div_ceil(if size > 50_000 {
+                2
+            } else {
+                1
+            });
             let mail = Arc::new(message::html_mail(size));
             let sink = sink::start().await?;
             let relay = Relay::start(binary, sink)?;

@@ -88,7 +88,9 @@ fn filled(raw: Vec<u8>, fills: &[(String, String)]) -> Vec<u8> {
         tokens.push((name.clone(), token));
     }
     let replace = |octets: &[u8]| -> Vec<u8> {
-        tokens.iter().fold(octets.to_vec(), |octets, (name, token)| replace_all(&octets, name.as_bytes(), token.as_bytes()))
+        tokens.iter().fold(octets.to_vec(), |octets, (name, token)| {
+            replace_all(&octets, name.as_bytes(), token.as_bytes())
+        })
     };
     let done = replace(&raw);
     if done == raw { in_base64(&raw, replace) } else { done }
@@ -101,7 +103,8 @@ fn in_base64(raw: &[u8], replace: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let located = mime::locate(raw);
     let (mut out, mut at) = (vec![], 0);
     for part in &located.html {
-        let text: Vec<u8> = raw[part.body.clone()].iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+        let text: Vec<u8> =
+            raw[part.body.clone()].iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
         let Ok(decoded) = STANDARD.decode(text) else { continue };
         out.extend_from_slice(&raw[at..part.body.start]);
         let encoded = STANDARD.encode(replace(&decoded));

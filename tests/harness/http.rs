@@ -40,18 +40,28 @@ pub fn request(host: SocketAddr, method: &str, target: &str, headers: &[(&str, &
 
 /// A GET of an absolute URL on `host`, as Firefox asks for an image.
 pub fn get(host: SocketAddr, url: &str) -> Answer {
-    let headers = [("Accept", "image/avif,image/webp,*/*;q=0.5"), ("Sec-Fetch-Dest", "image"), ("Sec-Fetch-Mode", "no-cors")];
+    let headers = [
+        ("Accept", "image/avif,image/webp,*/*;q=0.5"),
+        ("Sec-Fetch-Dest", "image"),
+        ("Sec-Fetch-Mode", "no-cors"),
+    ];
     as_firefox(host, url, &headers)
 }
 
 /// A GET of an absolute URL on `host`, as Firefox follows a link that a person clicked.
 pub fn click(host: SocketAddr, url: &str) -> Answer {
-    let headers = [("Accept", "text/html,*/*;q=0.8"), ("Sec-Fetch-Dest", "document"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-User", "?1")];
+    let headers = [
+        ("Accept", "text/html,*/*;q=0.8"),
+        ("Sec-Fetch-Dest", "document"),
+        ("Sec-Fetch-Mode", "navigate"),
+        ("Sec-Fetch-User", "?1"),
+    ];
     as_firefox(host, url, &headers)
 }
 
 fn as_firefox(host: SocketAddr, url: &str, headers: &[(&str, &str)]) -> Answer {
     let target = url.strip_prefix(&format!("http://{host}")).unwrap_or(url);
-    let common = [("User-Agent", FIREFOX), ("Accept-Language", "en-US,en;q=0.5"), ("Sec-Fetch-Site", "cross-site")];
+    let common =
+        [("User-Agent", FIREFOX), ("Accept-Language", "en-US,en;q=0.5"), ("Sec-Fetch-Site", "cross-site")];
     request(host, "GET", target, &[&common[..], headers].concat())
 }

@@ -60,7 +60,8 @@ pub fn compare(submitted: &[u8], passed_on: &[u8], base_url: &str) -> Result<Cha
         if body_before == body_after {
             continue;
         }
-        let media_type = old.content_type().map(|t| format!("{}/{}", t.ctype(), t.subtype().unwrap_or_default()));
+        let media_type =
+            old.content_type().map(|t| format!("{}/{}", t.ctype(), t.subtype().unwrap_or_default()));
         let media_type = media_type.unwrap_or_default().to_ascii_lowercase();
         if media_type != "text/html" && media_type != "text/plain" && !media_type.is_empty() {
             return Err(format!("a part of type {media_type} changed"));
@@ -79,7 +80,10 @@ pub fn compare(submitted: &[u8], passed_on: &[u8], base_url: &str) -> Result<Cha
 
 /// RFC 5322 §2.1.1 and RFC 2045 §6.7: no line newly longer than 998, none longer than 76 where none was.
 fn check_lines(before: &[u8], after: &[u8], encoding: &str) -> Result<(), String> {
-    let longest = before.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).len()).max();
+    let longest = before
+        .split(|octet| *octet == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line).len())
+        .max();
     let limit = match encoding {
         "quoted-printable" => 76,
         // A part keeps its own width, also where that is more than the 76 it should have.
@@ -87,16 +91,23 @@ fn check_lines(before: &[u8], after: &[u8], encoding: &str) -> Result<(), String
         _ => 998,
     };
     let over = |octets: &[u8]| {
-        let lines = octets.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).len());
+        let lines =
+            octets.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).len());
         lines.filter(|length| *length > limit).count()
     };
     let (before, after) = (over(before), over(after));
-    if after > before { Err(format!("{after} lines over {limit} octets where {before} were")) } else { Ok(()) }
+    if after > before {
+        Err(format!("{after} lines over {limit} octets where {before} were"))
+    } else {
+        Ok(())
+    }
 }
 
 fn decode(body: &[u8], encoding: &str) -> Result<Vec<u8>, String> {
     match encoding {
-        "quoted-printable" => quoted_printable::decode(body, quoted_printable::ParseMode::Robust).map_err(|e| e.to_string()),
+        "quoted-printable" => {
+            quoted_printable::decode(body, quoted_printable::ParseMode::Robust).map_err(|e| e.to_string())
+        }
         "base64" => {
             use base64::Engine;
             let config = base64::engine::GeneralPurposeConfig::new()
@@ -176,7 +187,8 @@ fn lost(before: &[u8], after: &[u8], i: usize, j: usize) -> String {
 
 /// An `<img …>` with one of our pixel URLs that `at` stands in, or before whose first octets it stands.
 fn tag_around(text: &[u8], at: usize, base_url: &str) -> Option<(usize, usize)> {
-    let back = text[..at.min(text.len())].iter().rev().take(2_000).position(|octet| *octet == b'>').unwrap_or(2_000);
+    let back =
+        text[..at.min(text.len())].iter().rev().take(2_000).position(|octet| *octet == b'>').unwrap_or(2_000);
     let starts = (at.saturating_sub(back)..=at).rev();
     let start = starts.into_iter().find(|start| {
         text.get(*start..*start + 4).is_some_and(|octets| octets.eq_ignore_ascii_case(b"<img"))
@@ -185,7 +197,12 @@ fn tag_around(text: &[u8], at: usize, base_url: &str) -> Option<(usize, usize)> 
     let tag = String::from_utf8_lossy(&text[start..end]).to_ascii_lowercase();
     // Mail programs add a default port and write characters as references.
     let host = base_url.split("://").nth(1).unwrap_or_default().to_ascii_lowercase();
-    let tag = tag.replace("&#58;", ":").replace("&#47;", "/").replace("&#x2f;", "/").replace(":443/", "/").replace("&period;", ".");
+    let tag = tag
+        .replace("&#58;", ":")
+        .replace("&#47;", "/")
+        .replace("&#x2f;", "/")
+        .replace(":443/", "/")
+        .replace("&period;", ".");
     tag.contains(&format!("{host}/o/")).then_some((start, end))
 }
 
@@ -216,12 +233,18 @@ fn attribute_around(text: &[u8], at: usize) -> Option<(usize, usize)> {
     if text.get(equals) == Some(&b'=') {
         let value = equals + 1 + blanks(equals + 1);
         end = match text.get(value) {
-            Some(quote @ (b'"' | b'\'')) => value + 2 + text[value + 1..].iter().position(|octet| octet == quote)?,
-            _ => value + text[value..].iter().position(|octet| octet.is_ascii_whitespace() || *octet == b'>')?,
+            Some(quote @ (b'"' | b'\'')) => {
+                value + 2 + text[value + 1..].iter().position(|octet| octet == quote)?
+            }
+            _ => {
+                value
+                    + text[value..].iter().position(|octet| octet.is_ascii_whitespace() || *octet == b'>')?
+            }
         };
     }
     // The white space before it goes with it, unless the next attribute needs it.
-    let next_needs_it = text.get(end).is_some_and(|octet| !octet.is_ascii_whitespace() && !matches!(octet, b'>' | b'/'));
+    let next_needs_it =
+        text.get(end).is_some_and(|octet| !octet.is_ascii_whitespace() && !matches!(octet, b'>' | b'/'));
     let start = if next_needs_it { name } else { start };
     (start <= at).then_some((start, end))
 }

@@ -132,7 +132,8 @@ impl Relay {
 
     /// `waxseal ARGS… -c waxseal.toml` beside the running relay.
     pub fn command(&self, args: &[&str]) -> Output {
-        let output = binary().args(args).args(["-c", "waxseal.toml"]).current_dir(self.folder.path()).output();
+        let output =
+            binary().args(args).args(["-c", "waxseal.toml"]).current_dir(self.folder.path()).output();
         output.unwrap()
     }
 

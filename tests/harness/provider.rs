@@ -140,9 +140,10 @@ async fn talk(
         let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
         let place = if verb == "RCPT" {
             let address = line.split('<').nth(1).unwrap_or_default().split('>').next().unwrap_or_default();
-            let known = script.at.keys().find(|key| {
-                key.strip_prefix("RCPT ").is_some_and(|prefix| address.starts_with(prefix))
-            });
+            let known = script
+                .at
+                .keys()
+                .find(|key| key.strip_prefix("RCPT ").is_some_and(|prefix| address.starts_with(prefix)));
             known.cloned().unwrap_or(verb.clone())
         } else {
             verb.clone()
@@ -158,7 +159,9 @@ async fn talk(
             }
             None => {}
         }
-        let path = || line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(path, _)| path.to_owned());
+        let path = || {
+            line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(path, _)| path.to_owned())
+        };
         let answer = match verb.as_str() {
             "EHLO" => {
                 let mut lines = vec!["provider.test"];
@@ -230,7 +233,11 @@ async fn talk(
     }
 }
 
-async fn behave(stream: &mut BufReader<Box<dyn Stream>>, script: &Script, place: &str) -> std::io::Result<Option<()>> {
+async fn behave(
+    stream: &mut BufReader<Box<dyn Stream>>,
+    script: &Script,
+    place: &str,
+) -> std::io::Result<Option<()>> {
     match script.at.get(place) {
         None => Ok(None),
         Some(Behaviour::Say(said)) => {

@@ -95,13 +95,16 @@ impl Wish {
 impl Asked {
     /// Reads the header of a message: our own field if it is there, else those of other services.
     pub fn of(content: &[u8], track_field: &str) -> Self {
-        let own: Vec<Self> = mime::field_bodies(content, track_field).iter().map(|body| Self::read(body)).collect();
+        let own: Vec<Self> =
+            mime::field_bodies(content, track_field).iter().map(|body| Self::read(body)).collect();
         if let Some((first, rest)) = own.split_first() {
             // The same value twice is one value.
             return if rest.iter().all(|other| other == first) { *first } else { Self::Unclear };
         }
         let aliases = ALIASES.iter().flat_map(|(name, read)| {
-            mime::field_bodies(content, name).into_iter().map(|body| read(body.trim().to_ascii_lowercase().as_str()))
+            mime::field_bodies(content, name)
+                .into_iter()
+                .map(|body| read(body.trim().to_ascii_lowercase().as_str()))
         });
         let mut wish = Wish::default();
         for alias in aliases {
@@ -243,7 +246,8 @@ mod tests {
 
     #[test]
     fn every_control_field_goes() {
-        let names = ["X-Waxseal-Track", "X-Waxseal-Link", "X-WAXSEAL-TAG", "X-PM-TrackOpens", "X-MC-Track", "X-Own"];
+        let names =
+            ["X-Waxseal-Track", "X-Waxseal-Link", "X-WAXSEAL-TAG", "X-PM-TrackOpens", "X-MC-Track", "X-Own"];
         let fields: String = names.iter().map(|name| format!("{name}: a,\r\n b\r\n")).collect();
         let content = format!("From: a@b.example\r\n{fields}Subject: x\r\n\r\nX-MC-Track: stays\r\n");
         let rest = without_control_fields(content.as_bytes(), "X-Own");

@@ -69,7 +69,8 @@ pub(crate) fn choose(settings: &Settings, voices: &Voices) -> Chosen {
         reasons.push(Reason::UnknownChoice);
     }
     if choice.is_none() {
-        let asked_for = matches!(origin, ChoiceOrigin::Header | ChoiceOrigin::HeaderOnce | ChoiceOrigin::LoginSuffix);
+        let asked_for =
+            matches!(origin, ChoiceOrigin::Header | ChoiceOrigin::HeaderOnce | ChoiceOrigin::LoginSuffix);
         reasons.push(if asked_for && wanted.is_none() { Reason::OptedOut } else { Reason::NotChosen });
     }
     Chosen {
@@ -113,20 +114,70 @@ mod tests {
         for (case, settings, voices, expected) in [
             ("defaults", &settings, NOBODY, (OPENS, O::Defaults, false, vec![])),
             ("saved", &settings, saved, (LINKS, O::Saved, false, vec![])),
-            ("the file", &settings, Voices { saved: Some(OPENS), ..configured }, (LINKS, O::Configured, false, vec![])),
-            ("suffix over saved", &settings, Voices { saved: Some(OPENS), ..suffix }, (LINKS, O::LoginSuffix, true, vec![])),
-            ("header over suffix", &settings, Voices { asked: Asked::read("none"), ..suffix }, (Choice::NONE, O::Header, true, vec!["opted_out"])),
+            (
+                "the file",
+                &settings,
+                Voices { saved: Some(OPENS), ..configured },
+                (LINKS, O::Configured, false, vec![]),
+            ),
+            (
+                "suffix over saved",
+                &settings,
+                Voices { saved: Some(OPENS), ..suffix },
+                (LINKS, O::LoginSuffix, true, vec![]),
+            ),
+            (
+                "header over suffix",
+                &settings,
+                Voices { asked: Asked::read("none"), ..suffix },
+                (Choice::NONE, O::Header, true, vec!["opted_out"]),
+            ),
             ("header", &settings, header("opens, links"), (Choice::BOTH, O::Header, true, vec![])),
             ("once", &settings, header("links; once"), (LINKS, O::HeaderOnce, false, vec![])),
             ("not sticky", &loose, header("links"), (LINKS, O::Header, false, vec![])),
-            ("header over the file", &settings, Voices { asked: Asked::read("none"), ..configured }, (Choice::NONE, O::Header, false, vec!["opted_out"])),
-            ("unclear", &settings, Voices { asked: Asked::Unclear, ..saved }, (LINKS, O::Saved, false, vec!["unknown_choice"])),
-            ("unclear, suffix", &settings, Voices { asked: Asked::Unclear, ..suffix }, (LINKS, O::LoginSuffix, true, vec!["unknown_choice"])),
+            (
+                "header over the file",
+                &settings,
+                Voices { asked: Asked::read("none"), ..configured },
+                (Choice::NONE, O::Header, false, vec!["opted_out"]),
+            ),
+            (
+                "unclear",
+                &settings,
+                Voices { asked: Asked::Unclear, ..saved },
+                (LINKS, O::Saved, false, vec!["unknown_choice"]),
+            ),
+            (
+                "unclear, suffix",
+                &settings,
+                Voices { asked: Asked::Unclear, ..suffix },
+                (LINKS, O::LoginSuffix, true, vec!["unknown_choice"]),
+            ),
             ("locked", &locked, header("opens, links"), (OPENS, O::Locked, false, vec![])),
-            ("locked, and asked the same", &locked, header("none"), (Choice::NONE, O::Header, true, vec!["opted_out"])),
-            ("never", &settings, Voices { never_track: true, ..header("opens") }, (Choice::NONE, O::NeverTrack, false, vec!["never_track"])),
-            ("off", &off, Voices { never_track: true, ..header("opens") }, (Choice::NONE, O::Disabled, false, vec!["switched_off"])),
-            ("nothing saved", &settings, Voices { saved: Some(Choice::NONE), ..NOBODY }, (Choice::NONE, O::Saved, false, vec!["not_chosen"])),
+            (
+                "locked, and asked the same",
+                &locked,
+                header("none"),
+                (Choice::NONE, O::Header, true, vec!["opted_out"]),
+            ),
+            (
+                "never",
+                &settings,
+                Voices { never_track: true, ..header("opens") },
+                (Choice::NONE, O::NeverTrack, false, vec!["never_track"]),
+            ),
+            (
+                "off",
+                &off,
+                Voices { never_track: true, ..header("opens") },
+                (Choice::NONE, O::Disabled, false, vec!["switched_off"]),
+            ),
+            (
+                "nothing saved",
+                &settings,
+                Voices { saved: Some(Choice::NONE), ..NOBODY },
+                (Choice::NONE, O::Saved, false, vec!["not_chosen"]),
+            ),
         ] {
             assert_eq!(chosen(settings, voices), expected, "{case}");
         }

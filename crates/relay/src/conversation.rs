@@ -179,7 +179,9 @@ impl Conversation {
         }
         let login = match (&self.route(route).login, &self.identity) {
             (RouteLogin::Account(credentials), _)
-            | (RouteLogin::PassThrough, Some(Identity::Provider { credentials, .. })) => Some(credentials.clone()),
+            | (RouteLogin::PassThrough, Some(Identity::Provider { credentials, .. })) => {
+                Some(credentials.clone())
+            }
             _ => None,
         };
         let mut provider = Connection::open(&self.route(route).upstream, login.as_ref()).await?;
@@ -231,12 +233,11 @@ impl Conversation {
     /// Our own header fields go, whatever else happens to the message.
     async fn without_control_fields(&self, content: Arc<Vec<u8>>) -> Arc<Vec<u8>> {
         let (before, track_field) = (content.clone(), self.relay.settings.track_field.clone());
-        let removed = tokio::task::spawn_blocking(move || {
-            match without_control_fields(&before, &track_field) {
+        let removed =
+            tokio::task::spawn_blocking(move || match without_control_fields(&before, &track_field) {
                 std::borrow::Cow::Borrowed(_) => None,
                 std::borrow::Cow::Owned(without) => Some(without),
-            }
-        });
+            });
         match removed.await {
             Ok(without) => without.map_or(content, Arc::new),
             Err(panic) => {
@@ -340,7 +341,8 @@ impl Conversation {
     /// What goes on top. Nothing where there is no header for it to stand on: a text without one, or one that
     /// begins with a continuation line, which would go on with our field.
     fn received_field(&self, submission: &Submission, content: &[u8], greeting: &Greeting) -> Vec<u8> {
-        let has_header = mime::header_end(content) > 0 && !content.starts_with(b" ") && !content.starts_with(b"\t");
+        let has_header =
+            mime::header_end(content) > 0 && !content.starts_with(b" ") && !content.starts_with(b"\t");
         if !has_header {
             return vec![];
         }
@@ -381,7 +383,9 @@ impl Conversation {
     fn answer(&self, route: usize, answer: Result<Reply, HandoffError>) -> Reply {
         let upstream = &self.route(route).upstream;
         match answer {
-            Ok(reply) if reply.severity().is_some() => reply.with_prefix(&format!("{} said: ", upstream.host)),
+            Ok(reply) if reply.severity().is_some() => {
+                reply.with_prefix(&format!("{} said: ", upstream.host))
+            }
             Ok(reply) => reply,
             Err(error) => {
                 event::upstream_failed(&upstream.name, &error);

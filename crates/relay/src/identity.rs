@@ -42,11 +42,13 @@ impl Identity {
                     if own { Ok(address.to_string()) } else { Err(not_your_address(path)) }
                 }
             },
-            Self::Provider { credentials, .. } => Ok(match (Mailbox::parse(&credentials.login), reverse_path) {
-                (Ok(login), _) => login.to_string(),
-                (Err(_), ReversePath::Mailbox(path)) => path.to_string(),
-                (Err(_), ReversePath::Null) => credentials.login.clone(),
-            }),
+            Self::Provider { credentials, .. } => {
+                Ok(match (Mailbox::parse(&credentials.login), reverse_path) {
+                    (Ok(login), _) => login.to_string(),
+                    (Err(_), ReversePath::Mailbox(path)) => path.to_string(),
+                    (Err(_), ReversePath::Null) => credentials.login.clone(),
+                })
+            }
             Self::Named(address) => Ok(address.to_string()),
             Self::Open => Ok(reverse_path.to_string()),
         }
@@ -82,7 +84,9 @@ impl Relay {
     /// `None`: nobody of that name here.
     async fn log_in_here(&self, credentials: &Credentials) -> Result<Option<Proven>, Reply> {
         let known = match self.settings.configured_sender(&credentials.login) {
-            Some(sender) => Some((sender.address.clone(), sender.aliases.clone(), sender.password_hash.clone())),
+            Some(sender) => {
+                Some((sender.address.clone(), sender.aliases.clone(), sender.password_hash.clone()))
+            }
             None => self.stored_sender(&credentials.login).await?,
         };
         let Some((address, aliases, hash)) = known else { return Ok(None) };
@@ -107,7 +111,8 @@ impl Relay {
     /// `None`: no provider takes this login through us.
     async fn log_in_upstream(&self, credentials: &Credentials) -> Result<Option<Proven>, Reply> {
         let routes = || self.settings.routes.iter().enumerate();
-        let passes_through = |(_, route): &(usize, &crate::Route)| matches!(route.login, RouteLogin::PassThrough);
+        let passes_through =
+            |(_, route): &(usize, &crate::Route)| matches!(route.login, RouteLogin::PassThrough);
         let matches_login = |(_, route): &(usize, &crate::Route)| {
             route.senders.iter().any(|pattern| pattern.matches(&credentials.login))
         };

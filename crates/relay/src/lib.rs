@@ -5,20 +5,20 @@
 //! what the sender chose, what was rewritten, what the store knows, what the provider said.
 //! No sockets here; the handoff is `upstream`'s, the listener is `smtp`'s.
 
-mod settings;
-mod door;
-mod conversation;
-mod identity;
-mod passwords;
 mod address_pattern;
 mod asked;
 mod choosing;
+mod conversation;
+mod door;
+pub mod event;
+mod history;
+mod identity;
+mod passwords;
+mod recording;
 mod rewriting;
 mod rewritten;
-mod history;
+mod settings;
 mod trace;
-mod recording;
-pub mod event;
 
 pub use address_pattern::AddressPattern;
 pub use asked::{Asked, Wish, without_control_fields};

@@ -33,8 +33,7 @@ impl Submission {
     /// Mail to oneself alone gets no pixel: its opens would all be one's own.
     pub(crate) fn trackable(&self, choice: Choice) -> Choice {
         let is_sender = |mailbox: &Mailbox| mailbox.as_str().eq_ignore_ascii_case(&self.sender);
-        let only_self =
-            self.envelope.forward_paths.iter().all(|path| path.mailbox().is_some_and(is_sender));
+        let only_self = self.envelope.forward_paths.iter().all(|path| path.mailbox().is_some_and(is_sender));
         Choice { opens: choice.opens && !only_self, ..choice }
     }
 

@@ -83,7 +83,8 @@ impl<'a> Parts<'a> {
         let history = OwnHistory { keys: &tracking.keys, base_urls: &base_urls };
         // Long ones are wrapped into encoded words by programs that know no better.
         let list_unsubscribe = mime::field_bodies(raw, "List-Unsubscribe");
-        let list_unsubscribe: Vec<String> = list_unsubscribe.iter().map(|body| mime::decode_words(body)).collect();
+        let list_unsubscribe: Vec<String> =
+            list_unsubscribe.iter().map(|body| mime::decode_words(body)).collect();
         let wishes = Wishes {
             opens: tracking.choice.opens,
             links: tracking.choice.links,
@@ -158,7 +159,12 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn follow<'a>(raw: &[u8], part: &'a TextPart, is_html: bool, wishes: &Wishes<'_>) -> Result<Followed<'a>, Reason> {
+fn follow<'a>(
+    raw: &[u8],
+    part: &'a TextPart,
+    is_html: bool,
+    wishes: &Wishes<'_>,
+) -> Result<Followed<'a>, Reason> {
     let decoded = mime::decode(&raw[part.body.clone()], part.encoding).map_err(|_| Reason::Undecodable)?;
     let survey = if is_html {
         rewrite::survey(&decoded.octets, part.charset.as_deref(), wishes)?

@@ -66,8 +66,7 @@ mod tests {
 
     #[test]
     fn no_line_of_the_field_is_long() {
-        let greeting =
-            smtp::Greeting { helo: "x".repeat(255), esmtp: true, tls: true, authenticated: true };
+        let greeting = smtp::Greeting { helo: "x".repeat(255), esmtp: true, tls: true, authenticated: true };
         let id = RelayId::new(Timestamp::from_unix_millis(0), [0; 10]);
         let field = received_field(&"h".repeat(255), &greeting, id, Timestamp::from_unix_millis(0));
         assert!(field.split(|b| *b == b'\n').all(|line| line.len() < 998));

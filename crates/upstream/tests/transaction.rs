@@ -32,7 +32,11 @@ async fn parameters_that_are_offered_go_along_and_no_others() {
     let all = MailParameters { size: Some(500), body: Some(Body::EightBitMime), smtputf8: true };
     let seven_bit = MailParameters { body: Some(Body::SevenBit), ..MailParameters::default() };
     for (extensions, parameters, expected) in [
-        (&["SIZE 1000", "8BITMIME", "SMTPUTF8"][..], all.clone(), "MAIL FROM:<ana@x.test> SIZE=500 BODY=8BITMIME SMTPUTF8"),
+        (
+            &["SIZE 1000", "8BITMIME", "SMTPUTF8"][..],
+            all.clone(),
+            "MAIL FROM:<ana@x.test> SIZE=500 BODY=8BITMIME SMTPUTF8",
+        ),
         (&["SIZE"], all.clone(), "MAIL FROM:<ana@x.test> SIZE=500"),
         (&["8BITMIME"], all.clone(), "MAIL FROM:<ana@x.test> BODY=8BITMIME"),
         (&[], all, "MAIL FROM:<ana@x.test>"),

@@ -28,7 +28,8 @@ pub(crate) fn chain_of(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static
 pub(crate) fn self_signed(names: Vec<String>) -> anyhow::Result<Arc<ServerConfig>> {
     let made = rcgen::generate_simple_self_signed(names).context("no certificate could be made")?;
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    server_config(vec![made.cert.der().clone()], key.into()).context("the certificate made here cannot be used")
+    server_config(vec![made.cert.der().clone()], key.into())
+        .context("the certificate made here cannot be used")
 }
 
 fn server_config(

@@ -53,7 +53,13 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArg {
     /// The configuration file
-    #[arg(short, long, value_name = "FILE", env = "WAXSEAL_CONFIG", default_value = "/etc/waxseal/waxseal.toml")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "WAXSEAL_CONFIG",
+        default_value = "/etc/waxseal/waxseal.toml"
+    )]
     pub(crate) config: PathBuf,
 }
 

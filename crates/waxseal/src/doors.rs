@@ -27,7 +27,12 @@ pub(crate) fn certificate(config: &Config) -> anyhow::Result<Option<Arc<ServerCo
         Certificate::SelfSigned => {
             let host = config.tracking.base_url.split("://").nth(1).unwrap_or_default();
             let host = host.split(':').next().unwrap_or_default();
-            let names = vec![config.hostname.clone(), host.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()];
+            let names = vec![
+                config.hostname.clone(),
+                host.to_owned(),
+                "localhost".to_owned(),
+                "127.0.0.1".to_owned(),
+            ];
             certificates::self_signed(names).map(Some)
         }
         Certificate::Files { cert_file, key_file } => certificates::from_files(cert_file, key_file).map(Some),

@@ -50,7 +50,8 @@ fn line(stored: &StoredEvent) -> String {
     let event = &stored.event;
     let who = stored.recipient_address.as_deref().unwrap_or("somebody");
     let subject = stored.subject.as_deref().unwrap_or("(unknown message)");
-    let target = stored.link_target.as_ref().map(|target| format!("  {}", printable(target))).unwrap_or_default();
+    let target =
+        stored.link_target.as_ref().map(|target| format!("  {}", printable(target))).unwrap_or_default();
     let device = event.device.as_deref().filter(|_| event.judgement.trust.device);
     let device = device.map(|device| format!("  {}", printable(device))).unwrap_or_default();
     format!(

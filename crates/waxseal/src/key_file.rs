@@ -21,7 +21,9 @@ pub(crate) fn read_or_make(path: &Path) -> anyhow::Result<Keys> {
             Keys::parse(&text).with_context(|| format!("{} is not a key file", path.display()))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(path),
-        Err(error) => Err(error).with_context(|| format!("cannot read the signing keys in {}", path.display())),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot read the signing keys in {}", path.display()))
+        }
     }
 }
 
@@ -29,7 +31,8 @@ fn make(path: &Path) -> anyhow::Result<Keys> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|e| anyhow::anyhow!("the system gives no random octets: {e}"))?;
     let keys = Keys::generate(secret);
-    write(path, &keys.to_text()).with_context(|| format!("cannot make the signing keys in {}", path.display()))?;
+    write(path, &keys.to_text())
+        .with_context(|| format!("cannot make the signing keys in {}", path.display()))?;
     tracing::info!(file = %path.display(), "made new signing keys: keep them in every backup");
     Ok(keys)
 }

@@ -4,25 +4,25 @@
 //! configuration, build the house, open the doors, serve, drain.
 
 mod cli;
-pub mod exit;
 pub mod config;
+pub mod exit;
 
-mod run;
+mod certificates;
 mod doors;
-mod wiring;
 mod house;
 mod key_file;
-mod certificates;
 mod logging;
+mod run;
 mod signals;
+mod wiring;
 
 mod check;
 mod demo;
 mod events;
 mod messages;
+mod output;
 mod preview;
 mod sender;
-mod output;
 
 use std::process::ExitCode;
 
@@ -62,10 +62,9 @@ fn dispatch(cli: Cli) -> Outcome {
 }
 
 fn in_runtime(command: impl Future<Output = Outcome>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(exit::FAILED, anyhow::Error::new(error).context("no runtime could be started")))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        Failure::new(exit::FAILED, anyhow::Error::new(error).context("no runtime could be started"))
+    })?;
     let outcome = runtime.block_on(command);
     // A thread that hangs in a system call must not keep the program from ending.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));

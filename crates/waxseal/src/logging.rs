@@ -19,7 +19,8 @@ pub(crate) fn begin(level: &str, format: Format, addresses: Addresses) {
     show_addresses(addresses);
     let filter = std::env::var("WAXSEAL_LOG").unwrap_or_else(|_| level.to_owned());
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // A second call (tests) changes nothing.
     let _ = match format {

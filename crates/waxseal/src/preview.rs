@@ -20,7 +20,8 @@ const TRACK_FIELD: &str = "X-Waxseal-Track";
 pub(crate) fn preview(args: &PreviewArgs) -> Outcome {
     let raw = with_crlf(&read(args)?);
     let Some(fallback) = Wish::read(&args.track) else {
-        let error = anyhow::anyhow!("--track is opens, links, \"opens, links\" or none; not {:?}", args.track);
+        let error =
+            anyhow::anyhow!("--track is opens, links, \"opens, links\" or none; not {:?}", args.track);
         return Err(Failure::new(exit::USAGE, error));
     };
     let fallback = fallback.over(Choice::NONE);
@@ -147,7 +148,10 @@ fn unified(text: &mut String, name: &str, was: &str, is: &str) {
     if was != is {
         let (was, is) = (was.replace('\r', ""), is.replace('\r', ""));
         let diff = TextDiff::from_lines(&was, &is);
-        let shown = diff.unified_diff().header(&format!("{name}, as written"), &format!("{name}, passed on")).to_string();
+        let shown = diff
+            .unified_diff()
+            .header(&format!("{name}, as written"), &format!("{name}, passed on"))
+            .to_string();
         text.push_str(&shown);
         text.push('\n');
     }

@@ -81,7 +81,9 @@ async fn drain(config: &Config, mut serving: Serving) {
     let patience = config.limits.shutdown_grace + TIME_TO_CLOSE;
     match tokio::time::timeout(patience, serving.finished()).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(error = %format!("{error:#}"), "a part of the relay failed at the end"),
+        Ok(Err(error)) => {
+            tracing::error!(error = %format!("{error:#}"), "a part of the relay failed at the end")
+        }
         Err(_) => tracing::warn!("the grace is over; what was still under way is given up"),
     }
 }

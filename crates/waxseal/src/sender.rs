@@ -38,15 +38,19 @@ async fn add(args: &SenderAddArgs) -> Outcome {
     }
     let store = open_or_make(&config.store.database)?;
     if store.sender(address.as_str()).await?.is_some() {
-        return Err(anyhow::anyhow!("{address} is there already; for a new password: waxseal sender passwd").into());
+        return Err(
+            anyhow::anyhow!("{address} is there already; for a new password: waxseal sender passwd").into()
+        );
     }
     let password_hash = Some(relay::hash_password(&new_password()?)?);
     let aliases = aliases.iter().map(ToString::to_string).collect();
     let record = SenderRecord { address: address.to_string(), aliases, password_hash, disabled: false };
     store.save_sender(record).await.context("the sender could not be added")?;
     store.close().await;
-    eprintln!("{address} can log in now. Nothing is tracked for a new sender until switched on: send one\n\
-        message with the header field `X-Waxseal-Track: opens, links`, or set tracking.defaults.");
+    eprintln!(
+        "{address} can log in now. Nothing is tracked for a new sender until switched on: send one\n\
+        message with the header field `X-Waxseal-Track: opens, links`, or set tracking.defaults."
+    );
     Ok(exit::OK)
 }
 
@@ -78,8 +82,12 @@ async fn list(args: &SenderListArgs) -> Outcome {
         .map(|sender| {
             let aliases = sender.aliases.iter().map(ToString::to_string).collect();
             let address = sender.address.to_string();
-            let record =
-                SenderRecord { address, aliases, password_hash: sender.password_hash.as_ref().map(|hash| hash.expose().to_owned()), disabled: false };
+            let record = SenderRecord {
+                address,
+                aliases,
+                password_hash: sender.password_hash.as_ref().map(|hash| hash.expose().to_owned()),
+                disabled: false,
+            };
             (record, "file")
         })
         .collect();
@@ -97,7 +105,11 @@ async fn list(args: &SenderListArgs) -> Outcome {
             });
             writeln!(out, "{line}")?;
         } else {
-            let aliases = if record.aliases.is_empty() { String::new() } else { format!("  also {}", record.aliases.join(", ")) };
+            let aliases = if record.aliases.is_empty() {
+                String::new()
+            } else {
+                format!("  also {}", record.aliases.join(", "))
+            };
             writeln!(out, "{}{}  ({origin})", printable(&record.address), printable(&aliases))?;
         }
     }

@@ -98,10 +98,9 @@ pub(crate) fn summary(config: &Config) -> String {
 
 /// Is this address, or alias, a `[[sender]]` of the file?
 pub(crate) fn declares(config: &Config, address: &Mailbox) -> bool {
-    config
-        .senders
-        .iter()
-        .any(|sender| std::iter::once(&sender.address).chain(&sender.aliases).any(|own| own.same_mailbox(address)))
+    config.senders.iter().any(|sender| {
+        std::iter::once(&sender.address).chain(&sender.aliases).any(|own| own.same_mailbox(address))
+    })
 }
 
 fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<Route> {
