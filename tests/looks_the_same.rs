@@ -4,6 +4,7 @@
 
 mod harness;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,8 +13,11 @@ use relay::OnDkim;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// What is known to differ, and why it must.
-const EXCUSED: [(&str, &str); 0] = [];
+/// What differs, and why it must. One that no longer does is to go from here.
+const EXCUSED: [(&str, &str); 1] = [(
+    "newsletter_dark_mode_styles.2",
+    "its style sheet looks for words of the original URL: a[href*=…]::after",
+)];
 
 /// One displayed HTML part that was changed.
 struct Pair {
@@ -35,21 +39,20 @@ struct Report {
     pixels: Vec<Value>,
 }
 
-#[derive(Debug, Deserialize)]
-#[allow(dead_code, reason = "for the failing test's message")]
+#[derive(Deserialize)]
 struct Differing {
     name: String,
-    width: u32,
-    count: usize,
-    r#box: Value,
-    was: [u32; 2],
-    is: [u32; 2],
+    /// What and where, in words.
+    how: String,
 }
 
 #[test]
 #[ignore = "needs Chromium and Node: just e2e"]
 fn every_mail_looks_as_it_did() {
     let mut pairs: Vec<Pair> = cases().iter().flat_map(pairs_of).collect();
+    let mut seen = HashSet::new();
+    // Many messages are odd in their structure alone, round the same few lines of HTML.
+    pairs.retain(|pair| seen.insert((pair.charset.clone(), pair.before.clone(), pair.after.clone())));
     let real = pairs.len();
     assert!(real >= 60, "only {real} parts were changed");
     pairs.extend(naive());
@@ -59,12 +62,14 @@ fn every_mail_looks_as_it_did() {
 
     let (naive, differing): (Vec<_>, Vec<_>) =
         report.differing.into_iter().partition(|differing| differing.name.starts_with(NAIVE));
-    assert_eq!(naive.len(), 4, "what every other tracker adds is seen to move things: {naive:?}");
-    let excused = |name: &str| EXCUSED.iter().any(|(known, _)| *known == name);
+    assert_eq!(naive.len(), 4, "what other trackers add is seen to move things");
     let (excused, differing): (Vec<_>, Vec<_>) =
-        differing.into_iter().partition(|differing| excused(&differing.name));
-    eprintln!("{real} parts in {} pictures, {} excused", report.shots, excused.len());
-    assert!(differing.is_empty(), "look at target/looks: {differing:#?}");
+        differing.into_iter().partition(|differing| EXCUSED.iter().any(|(name, _)| *name == differing.name));
+    eprintln!("{real} parts, {} pictures, {} excused differences", report.shots, excused.len());
+    let lines: Vec<_> = differing.iter().map(|one| format!("{}: {}\n", one.name, one.how)).collect();
+    assert!(lines.is_empty(), "see the folder looks in target\n{}", lines.concat());
+    let differs = |name: &str| excused.iter().any(|differing| differing.name == name);
+    assert!(EXCUSED.iter().all(|(name, _)| differs(name)), "excused, but the same: {EXCUSED:?}");
 }
 
 /// The displayed parts of a message that rewriting changes.
@@ -81,21 +86,44 @@ fn pairs_of(case: &Case) -> Vec<Pair> {
     for (was, is) in old.html.iter().zip(&new.html) {
         let decoded =
             |raw: &[u8], part: &mime::TextPart| mime::decode(&raw[part.body.clone()], part.encoding);
-        let Ok(html) = decoded(&before, was) else { continue };
-        let after = decoded(&rewritten.content, is).unwrap().octets;
-        if html.octets == after {
+        let Ok(before) = decoded(&before, was) else { continue };
+        let (mut before, after) = (before.octets, decoded(&rewritten.content, is).unwrap().octets);
+        if before == after {
             continue;
+        }
+        if rewritten.history {
+            before = without_earlier_pixels(&before);
         }
         let has_pixel = after.windows(pixel.len()).any(|window| window == pixel.as_bytes());
         pairs.push(Pair {
             name: format!("{}.{}", case.name, was.path),
-            charset: charset(was.charset.as_deref(), &html.octets),
-            before: html.octets,
+            charset: charset(was.charset.as_deref(), &before),
+            before,
             after,
             pixel: has_pixel.then(|| pixel.clone()),
         });
     }
     pairs
+}
+
+/// The pixels of earlier mails that are quoted are taken out, and one that a mail program kept without its style had a line of
+/// its own. Gone is how the mail is to look.
+fn without_earlier_pixels(html: &[u8]) -> Vec<u8> {
+    let lower = html.to_ascii_lowercase();
+    let find = |text: &[u8], from: usize| {
+        lower[from..].windows(text.len()).position(|window| window == text).map(|at| from + at)
+    };
+    let (mut out, mut at) = (vec![], 0);
+    while let Some(start) = find(b"<img", at) {
+        let end = find(b">", start).map_or(html.len(), |end| end + 1);
+        // Behind the # of an image proxy's URL it is that proxy's image.
+        let is_pixel =
+            find(b"https://t.example.com/o/", start).is_some_and(|url| url < end && html[url - 1] != b'#');
+        out.extend_from_slice(&html[at..if is_pixel { start } else { end }]);
+        at = end;
+    }
+    out.extend_from_slice(&html[at..]);
+    out
 }
 
 /// Without a charset that says something, what mail programs guess.
@@ -132,7 +160,6 @@ fn naive() -> [Pair; 2] {
 fn draw(pairs: &[Pair]) -> Report {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/render");
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("looks");
-    assert!(here.join("node_modules").exists(), "run `npm ci` in tests/browser/render");
     let folder = tempfile::tempdir().unwrap();
     let written = |number: usize, what: &str, octets: &[u8]| {
         let name = format!("{number}.{what}.html");
@@ -156,6 +183,10 @@ fn draw(pairs: &[Pair]) -> Report {
     let mut node = Command::new("node");
     node.arg(here.join("render.mjs")).arg(folder.path()).arg(pictures);
     let output = node.output().unwrap_or_else(|error| panic!("{error}: this test needs Node"));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "is Chromium there, and was `npm ci` run in tests/browser/render?\n{said}"
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }

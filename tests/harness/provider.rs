@@ -138,16 +138,7 @@ async fn talk(
         }
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
-        let place = if verb == "RCPT" {
-            let address = line.split('<').nth(1).unwrap_or_default().split('>').next().unwrap_or_default();
-            let known = script
-                .at
-                .keys()
-                .find(|key| key.strip_prefix("RCPT ").is_some_and(|prefix| address.starts_with(prefix)));
-            known.cloned().unwrap_or(verb.clone())
-        } else {
-            verb.clone()
-        };
+        let place = place_of(&verb, &line, script);
         match script.at.get(&place) {
             Some(Behaviour::Say(said)) => {
                 stream.write_all(format!("{said}\r\n").as_bytes()).await?;
@@ -163,14 +154,7 @@ async fn talk(
             line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(path, _)| path.to_owned())
         };
         let answer = match verb.as_str() {
-            "EHLO" => {
-                let mut lines = vec!["provider.test"];
-                lines.extend(script.extensions.iter().filter(|e| !(encrypted && **e == "STARTTLS")));
-                let last = lines.pop().unwrap();
-                let mut text: String = lines.iter().map(|line| format!("250-{line}\r\n")).collect();
-                text.push_str(&format!("250 {last}"));
-                text
-            }
+            "EHLO" => ehlo(script, encrypted),
             "HELO" | "RSET" | "NOOP" => {
                 if verb == "RSET" {
                     mail = empty();
@@ -231,6 +215,23 @@ async fn talk(
         };
         stream.write_all(format!("{answer}\r\n").as_bytes()).await?;
     }
+}
+
+/// The key of [`Script::at`] that a command falls under.
+fn place_of(verb: &str, line: &str, script: &Script) -> String {
+    let address = line.split('<').nth(1).unwrap_or_default().split('>').next().unwrap_or_default();
+    let is_for = |key: &&String| key.strip_prefix("RCPT ").is_some_and(|prefix| address.starts_with(prefix));
+    let known = script.at.keys().find(is_for).filter(|_| verb == "RCPT");
+    known.map_or_else(|| verb.to_owned(), Clone::clone)
+}
+
+fn ehlo(script: &Script, encrypted: bool) -> String {
+    let mut lines = vec!["provider.test"];
+    lines.extend(script.extensions.iter().filter(|e| !(encrypted && **e == "STARTTLS")));
+    let last = lines.pop().unwrap();
+    let mut text: String = lines.iter().map(|line| format!("250-{line}\r\n")).collect();
+    text.push_str(&format!("250 {last}"));
+    text
 }
 
 async fn behave(

@@ -3,7 +3,7 @@ use memchr::{memchr, memchr2, memrchr};
 
 use crate::glance::Glance;
 use crate::markup;
-use crate::scan::{self, Scan, Spot, Wanted};
+use crate::scan::{self, FoundElement, Scan, Spot, Wanted};
 use crate::wishes::PixelPosition;
 
 /// Providers cut off longer HTML behind "show all" (Gmail at 102 KB), and a pixel with it.
@@ -28,22 +28,31 @@ pub(crate) fn wish(glance: &Glance) -> Option<usize> {
     glance.body_end.or(glance.html_end)
 }
 
-/// Is the pixel to go to the start, if that can be found?
-pub(crate) fn is_for_start(html: &[u8], glance: &Glance, position: PixelPosition) -> bool {
+/// About how much longer the part becomes when its links are tracked: each by our own host and the token's own octets, and
+/// by a third of itself, for base64.
+pub(crate) fn growth_by_links(scan: &Scan) -> usize {
+    let links = scan.tags.iter().filter(|tag| tag.element == FoundElement::Link);
+    links.filter_map(|tag| tag.url.as_ref()).map(|url| GROWTH_OCTETS + url.len() / 3).sum()
+}
+
+const GROWTH_OCTETS: usize = 90;
+
+/// Is the pixel to go to the start, if that can be found? `length` is the part's, once it is rewritten.
+pub(crate) fn is_for_start(length: usize, glance: &Glance, position: PixelPosition) -> bool {
     match position {
         PixelPosition::Start => true,
         PixelPosition::End => false,
         // A formatting element that was left open would be opened again, with its border and all, round a pixel at the end.
-        PixelPosition::Auto => html.len() > CLIPPED_OCTETS || glance.unclosed_formatting,
+        PixelPosition::Auto => length > CLIPPED_OCTETS || glance.unclosed_formatting,
     }
 }
 
-/// Where the pixel goes: where it is an image, shown, and moves nothing.
+/// Where the pixel goes: where it is an image, shown, and moves nothing. `for_start`: to the start, if that is such a place.
 pub(crate) fn place(
     html: &[u8],
     glance: &Glance,
     scan: &Scan,
-    position: PixelPosition,
+    for_start: bool,
     ends_in_ascii: bool,
 ) -> Result<Option<usize>, Reason> {
     if glance.frameset {
@@ -57,7 +66,7 @@ pub(crate) fn place(
             start = None;
         }
     }
-    if start.is_some() && is_for_start(html, glance, position) {
+    if start.is_some() && for_start {
         return Ok(start);
     }
     let end =
@@ -81,7 +90,8 @@ fn end(html: &[u8], glance: &Glance, scan: &Scan) -> Result<Option<usize>, Reaso
 /// Behind `<body…>`; or at the very start of a mere fragment.
 fn start(html: &[u8], glance: &Glance, scan: &Scan) -> Option<usize> {
     // A `body` in mid-text begins nothing, and formatting elements may be open there.
-    let body = scan.body_start.filter(|start| glance.formatting.is_none_or(|formatting| formatting >= *start));
+    let body =
+        scan.body_start.filter(|start| glance.formatting.is_none_or(|formatting| formatting >= *start));
     body.or_else(|| {
         let start = if html.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         // What is nothing before a body begins, `</p>` for one, is something in it.

@@ -91,21 +91,25 @@ pub fn survey(html: &[u8], charset: Option<&str>, wishes: &Wishes<'_>) -> Result
         return Err(Reason::HtmlNotFollowed);
     }
     let marks = wishes.history.marks();
+    // No mail is links for the most part; one that were would have its pixel at the end.
+    let longest = if wishes.links { seen.len() * 4 } else { seen.len() };
     let wanted = Wanted {
         area: glance.area,
         base: glance.base,
         images: marks.is_empty() || glance::may_hold(&seen, marks),
         comments: glance.linked_comments,
-        body: pixel::is_for_start(&seen, &glance, wishes.position) || glance.hiding,
+        body: pixel::is_for_start(longest, &glance, wishes.position) || glance.hiding,
         hiding: glance.hiding,
         mark_at: pixel::wish(&glance),
     };
     let mut scan = scan::scan(&seen, wanted)?;
-    let mut pixel_at = pixel::place(&seen, &glance, &scan, wishes.position, ends_in_ascii)?;
+    let length = seen.len() + if wishes.links { pixel::growth_by_links(&scan) } else { 0 };
+    let for_start = pixel::is_for_start(length, &glance, wishes.position);
+    let mut pixel_at = pixel::place(&seen, &glance, &scan, for_start, ends_in_ascii)?;
     if pixel_at.is_none() && !wanted.body {
         // The end is no place for it, and the start was not asked for.
         scan = scan::scan(&seen, Wanted { body: true, ..wanted })?;
-        pixel_at = pixel::place(&seen, &glance, &scan, wishes.position, ends_in_ascii)?;
+        pixel_at = pixel::place(&seen, &glance, &scan, for_start, ends_in_ascii)?;
     }
     let base = scan.base.clone().and_then(|range| attribute(html, range, charset));
     let judge = Judge::new(wishes, charset, base.as_deref());

@@ -83,7 +83,9 @@ const IN_TEXT: Stems = Stems::new(&[
     "annulla iscrizione",
     "annulla l'iscrizione",
     "cancella iscrizione",
-    "cancellati",
+    "cancellati dal",
+    "cancellarti",
+    "cancellarsi dal",
     // Dutch, Danish, Norwegian, Swedish
     "uitschrij",
     "afmeld",
@@ -235,6 +237,8 @@ mod tests {
             "Me désinscrire",
             "Darse de baja",
             "Disiscriviti",
+            "Cancellati dalla newsletter",
+            "Clicca qui per cancellarti",
             "Uitschrijven",
             "Отписаться от рассылки",
             "配信停止はこちら",
@@ -247,9 +251,17 @@ mod tests {
         ] {
             assert!(is_in_text(&text.to_lowercase()), "{text}");
         }
-        for text in
-            ["Subscribe", "Anmelden", "Abonnieren", "Read more", "S'abonner", "Our options", "登録", "订阅"]
-        {
+        for text in [
+            "Subscribe",
+            "Voli cancellati",
+            "Anmelden",
+            "Abonnieren",
+            "Read more",
+            "S'abonner",
+            "Our options",
+            "登録",
+            "订阅",
+        ] {
             assert!(!is_in_text(&text.to_lowercase()), "{text}");
         }
     }

@@ -143,6 +143,15 @@ fn at_the_start_when_providers_would_cut_it_off() {
         survey(html.as_bytes(), None).unwrap().pixel_at.unwrap()
     };
     assert_eq!((at(102_400), at(102_401)), (102_400 - 7, 6));
+
+    // Tracked links make it longer: what a provider sees is what counts.
+    let html = format!("<body>{}</body>", "<p><a href=\"https://example.com/\">x</a></p>".repeat(1_000));
+    let at = |links| {
+        let wishes = Wishes { links, ..wishes(&rules) };
+        waxseal_rewrite::survey(html.as_bytes(), None, &wishes).unwrap().pixel_at.unwrap()
+    };
+    assert!(html.len() < 50_000);
+    assert_eq!((at(false), at(true)), (html.len() - 7, 6));
 }
 
 #[test]

@@ -82,7 +82,7 @@ async fn drain(config: &Config, mut serving: Serving) {
     match tokio::time::timeout(patience, serving.finished()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::error!(error = %format!("{error:#}"), "a part of the relay failed at the end")
+            tracing::error!(error = %format!("{error:#}"), "a part of the relay failed at the end");
         }
         Err(_) => tracing::warn!("the grace is over; what was still under way is given up"),
     }

@@ -9,7 +9,10 @@ use super::reference;
 pub fn mime_locate(raw: &[u8]) {
     let located = mime::locate(raw);
     if located.sealed.is_some() {
-        assert!(located.html.is_empty() && located.plain.is_empty(), "a part of a sealed message may be changed");
+        assert!(
+            located.html.is_empty() && located.plain.is_empty(),
+            "a part of a sealed message may be changed"
+        );
     }
     in_order_and_apart(&located.html);
     in_order_and_apart(&located.plain);
@@ -35,7 +38,11 @@ fn reads_back(encoded: &[u8], part: &TextPart) {
     assert_eq!(Some(&decoded.octets), reference::decode(encoded, part.encoding).as_ref());
     assert_eq!(mime::splice(encoded, &decoded, &[]).as_deref(), Ok(encoded), "no edit, and a change");
     let whole = Edit { range: 0..decoded.octets.len(), replacement: &decoded.octets };
-    assert_eq!(mime::splice(encoded, &decoded, &[whole]).as_deref(), Ok(encoded), "the same text, and a change");
+    assert_eq!(
+        mime::splice(encoded, &decoded, &[whole]).as_deref(),
+        Ok(encoded),
+        "the same text, and a change"
+    );
 }
 
 fn header(raw: &[u8]) {

@@ -8,7 +8,9 @@ use mime::TransferEncoding;
 /// `None`: not base64.
 pub fn decode(encoded: &[u8], encoding: TransferEncoding) -> Option<Vec<u8>> {
     match encoding {
-        TransferEncoding::SevenBit | TransferEncoding::EightBit | TransferEncoding::Binary => Some(encoded.to_vec()),
+        TransferEncoding::SevenBit | TransferEncoding::EightBit | TransferEncoding::Binary => {
+            Some(encoded.to_vec())
+        }
         TransferEncoding::QuotedPrintable => {
             Some(encoded.split_inclusive(|octet| *octet == b'\n').flat_map(quoted_printable_line).collect())
         }

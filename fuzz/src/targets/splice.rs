@@ -19,7 +19,9 @@ pub fn splice(data: &[u8]) {
         Ok(decoded) => decoded,
         Err(error) => {
             let possible = match encoding {
-                TransferEncoding::QuotedPrintable => matches!(error, DecodeError::NotQuotedPrintable { at } if encoded[at] == b'='),
+                TransferEncoding::QuotedPrintable => {
+                    matches!(error, DecodeError::NotQuotedPrintable { at } if encoded[at] == b'=')
+                }
                 TransferEncoding::Base64 => error == DecodeError::NotBase64,
                 _ => false,
             };
@@ -117,7 +119,13 @@ fn changes<'a>(before: &[u8], edits: &[Edit<'a>]) -> Vec<(Range<usize>, &'a [u8]
     changes
 }
 
-fn is_true(error: SpliceError, encoded: &[u8], encoding: TransferEncoding, before: &[u8], edits: &[Edit<'_>]) {
+fn is_true(
+    error: SpliceError,
+    encoded: &[u8],
+    encoding: TransferEncoding,
+    before: &[u8],
+    edits: &[Edit<'_>],
+) {
     let encoding_is_none = !matches!(encoding, TransferEncoding::QuotedPrintable | TransferEncoding::Base64);
     let changes = changes(before, edits);
     let holds = match error {
@@ -130,7 +138,9 @@ fn is_true(error: SpliceError, encoded: &[u8], encoding: TransferEncoding, befor
         }
         SpliceError::LineTooLong { edit } => encoding_is_none && edit < edits.len(),
         // Only where an equals sign had stood for itself may one come to mean something else.
-        SpliceError::SelfCheckFailed => encoding == TransferEncoding::QuotedPrintable && has_stray_equals(encoded),
+        SpliceError::SelfCheckFailed => {
+            encoding == TransferEncoding::QuotedPrintable && has_stray_equals(encoded)
+        }
         SpliceError::OutOfRange { .. } => false,
     };
     assert!(holds, "{encoding:?}: {error}, for {edits:?}");

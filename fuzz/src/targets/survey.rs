@@ -31,7 +31,8 @@ pub fn survey(data: &[u8]) {
         position: [PixelPosition::Auto, PixelPosition::End, PixelPosition::Start, PixelPosition::Auto]
             [usize::from(choices >> 2 & 3)],
     };
-    let format = [TextFormat::Fixed, TextFormat::Flowed, TextFormat::FlowedDelSp][usize::from(choices >> 2 & 3) % 3];
+    let format =
+        [TextFormat::Fixed, TextFormat::Flowed, TextFormat::FlowedDelSp][usize::from(choices >> 2 & 3) % 3];
     let looked = |octets: &[u8]| {
         if bit(1) {
             ::rewrite::survey_text(octets, label, format, &wishes)
@@ -51,7 +52,8 @@ pub fn survey(data: &[u8]) {
     let were = part.windows(PIXEL_URL.len()).filter(|octets| *octets == PIXEL_URL.as_bytes()).count();
     assert!(pixels <= were + usize::from(first.pixel_at.is_some()), "{pixels} pixels");
     if let Some(label) = label.filter(|label| !label.to_ascii_lowercase().contains("ascii")) {
-        let second = looked(&after).unwrap_or_else(|reason| panic!("once edited it is not followed: {reason} in {label}"));
+        let second = looked(&after)
+            .unwrap_or_else(|reason| panic!("once edited it is not followed: {reason} in {label}"));
         same_links(&first, &second);
     }
 }
@@ -64,7 +66,9 @@ impl History for Earlier {
         let Some(path) = url.strip_prefix(BASE_URL) else { return Own::NotOurs };
         match (path.strip_prefix("/o/"), path.strip_prefix("/c/")) {
             (Some("old"), _) => Own::Pixel,
-            (_, Some(token)) if !token.is_empty() && token.bytes().all(|octet| octet.is_ascii_lowercase()) => {
+            (_, Some(token))
+                if !token.is_empty() && token.bytes().all(|octet| octet.is_ascii_lowercase()) =>
+            {
                 Own::Link { target: format!("https://shop.example/{token}?a=1&b='2'") }
             }
             (Some("new"), _) => Own::NotOurs,
@@ -92,7 +96,10 @@ fn edits(survey: &Survey, part: &[u8]) -> Vec<Edit> {
     let edits = survey.edits(
         &mut |index| {
             assert!(index >= asked.replace(index + 1), "links are asked for once and in order");
-            assert!(matches!(survey.links[index].decision, LinkDecision::Track { .. }), "a kept link is asked for");
+            assert!(
+                matches!(survey.links[index].decision, LinkDecision::Track { .. }),
+                "a kept link is asked for"
+            );
             Some(tracked(index))
         },
         Some(PIXEL_URL),
@@ -105,7 +112,11 @@ fn edits(survey: &Survey, part: &[u8]) -> Vec<Edit> {
         at = edit.range.end;
     }
     let links = edits.iter().filter_map(|edit| edit.link).collect::<Vec<_>>();
-    let wanted = survey.links.iter().enumerate().filter(|(_, link)| matches!(link.decision, LinkDecision::Track { .. }));
+    let wanted = survey
+        .links
+        .iter()
+        .enumerate()
+        .filter(|(_, link)| matches!(link.decision, LinkDecision::Track { .. }));
     assert_eq!(links, wanted.map(|(index, _)| index).collect::<Vec<_>>(), "each tracked link has one edit");
     edits
 }

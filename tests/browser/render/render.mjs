@@ -3,8 +3,10 @@
 //   node render.mjs FOLDER PICTURES
 //
 // FOLDER/pairs.json is [{name, charset, before, after, pixel}]: `before` and `after` are files in FOLDER with the decoded
-// octets of the part, `pixel` the URL that drawing the second must ask for once, or null. Prints {shots, differing, pixels}
-// as JSON; pictures of what differs go to PICTURES. Needs `npm ci` and Chromium: $CHROMIUM, or on the PATH.
+// octets of the part, `pixel` is the URL that drawing the second must ask for once, or null. Prints as JSON how many `shots`
+// were taken, what is `differing`, and which `pixels` were not asked for once; pictures of what differs go to PICTURES.
+//
+// Needs `npm ci` and Chromium: $CHROMIUM, or on the PATH.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compare, decode, encode } from "./png.mjs";
@@ -42,7 +44,9 @@ function judge(name, width, before, after) {
   const [was, is] = [decode(before), decode(after)];
   const { count, box, picture } = compare(was, is);
   if (count === 0) return;
-  report.differing.push({ name, width, count, box, was: [was.width, was.height], is: [is.width, is.height] });
+  const size = ({ width, height }) => `${width}x${height}`;
+  const where = `from ${box.left},${box.top} to ${box.right},${box.bottom}`;
+  report.differing.push({ name, how: `at width ${width}, ${count} pixels ${where}; ${size(was)} became ${size(is)}` });
   const files = { before, after, difference: encode(picture) };
   for (const [what, png] of Object.entries(files)) writeFileSync(join(pictures, `${name}.${width}.${what}.png`), png);
 }

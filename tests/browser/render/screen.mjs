@@ -51,14 +51,19 @@ export class Screen {
   async draw(body, charset, widths) {
     this.mail = { contentType: `text/html; charset=${charset}`, body };
     this.asked = [];
-    await this.page.setViewportSize({ width: widths[0], height: HEIGHT });
+    await this.resize(widths[0]);
     await this.page.goto(MAIL, { waitUntil: "load" });
-    const shots = [];
-    for (const width of widths) {
-      await this.page.setViewportSize({ width, height: HEIGHT });
+    const shots = [await this.shoot()];
+    for (const width of widths.slice(1)) {
+      await this.resize(width);
       shots.push(await this.shoot());
     }
     return shots;
+  }
+
+  async resize(width) {
+    const size = { width, height: HEIGHT, deviceScaleFactor: 1, mobile: false };
+    await this.devtools.send("Emulation.setDeviceMetricsOverride", size);
   }
 
   async shoot() {
