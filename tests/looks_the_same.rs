@@ -1,6 +1,7 @@
 //! A mail looks after rewriting as it looked before: each is drawn in Chromium, and the pictures are the same to the pixel.
 //!
 //! Needs Chromium and Node: `just e2e`. Pictures of what differs go to `looks/` in the target folder.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod harness;
 

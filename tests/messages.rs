@@ -228,8 +228,12 @@ fn same_destination(
 ) -> Result<(), String> {
     // WHATWG URL §4.4: a query is percent-encoded in the document's encoding.
     let unwrapped = |url: &str| {
-        let token =
-            url.trim().strip_prefix(BASE_URL)?.strip_prefix(seal::LINK_PATH)?.split(['#', '?']).next()?;
+        // A program may have made http of https.
+        let rest = url
+            .trim()
+            .strip_prefix(BASE_URL)
+            .or_else(|| url.trim().strip_prefix(&BASE_URL.replacen("https", "http", 1)))?;
+        let token = rest.strip_prefix(seal::LINK_PATH)?.split(['#', '?']).next()?;
         Some(keys().open_link(token)?.target.as_str().to_owned())
     };
     let browser = |href: &str| {
@@ -268,11 +272,17 @@ impl Flat {
     fn is_pixel(&self) -> bool {
         let src =
             url::Url::parse(self.attribute("src").unwrap_or_default()).map(String::from).unwrap_or_default();
-        let token = src.strip_prefix(BASE_URL).and_then(|path| path.strip_prefix(seal::PIXEL_PATH));
-        self.name == "img"
-            && token.is_some_and(|token| {
+        let is_ours = |url: &str| {
+            let path =
+                url.split_once("://").and_then(|(_, rest)| rest.strip_prefix(BASE_URL.split_once("://")?.1));
+            let token = path.and_then(|path| path.strip_prefix(seal::PIXEL_PATH));
+            token.is_some_and(|token| {
                 keys().open_pixel(token.split(['#', '?']).next().unwrap_or_default()).is_some()
             })
+        };
+        // Also through an image proxy that names it in the fragment.
+        self.name == "img"
+            && (is_ours(&src) || src.split_once('#').is_some_and(|(_, fragment)| is_ours(fragment)))
     }
 }
 

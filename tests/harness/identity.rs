@@ -185,13 +185,16 @@ fn lost(before: &[u8], after: &[u8], i: usize, j: usize) -> String {
     format!("at {i}: {:?} became {:?}", around(before, i), around(after, j))
 }
 
-/// An `<img …>` with one of our pixel URLs that `at` stands in, or before whose first octets it stands.
+/// An `<img …>`, or Word's `<v:imagedata …>`, with one of our pixel URLs that `at` stands in, or before whose first octets it stands.
 fn tag_around(text: &[u8], at: usize, base_url: &str) -> Option<(usize, usize)> {
     let back =
         text[..at.min(text.len())].iter().rev().take(2_000).position(|octet| *octet == b'>').unwrap_or(2_000);
     let starts = (at.saturating_sub(back)..=at).rev();
     let start = starts.into_iter().find(|start| {
-        text.get(*start..*start + 4).is_some_and(|octets| octets.eq_ignore_ascii_case(b"<img"))
+        let begins = |name: &[u8]| {
+            text.get(*start..*start + name.len()).is_some_and(|octets| octets.eq_ignore_ascii_case(name))
+        };
+        begins(b"<img") || begins(b"<v:imagedata")
     })?;
     let end = start + text[start..].iter().position(|octet| *octet == b'>')? + 1;
     let tag = String::from_utf8_lossy(&text[start..end]).to_ascii_lowercase();

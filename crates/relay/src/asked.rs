@@ -33,10 +33,16 @@ const ALIASES: [(&str, ReadValue); 6] = [
     ("X-PM-TrackOpens", |value| Some(Wish::opens(yes_or_no(value)?))),
     ("X-PM-TrackLinks", postmark_links),
     ("X-MC-Track", mandrill),
-    ("X-Mailgun-Track", |value| yes_or_no(value).map(|on| Wish { opens: Some(on), links: Some(on) })),
+    (MAILGUN_BOTH, |value| {
+        let on = value == "htmlonly" || yes_or_no(value)?;
+        Some(Wish { opens: Some(on), links: Some(on) })
+    }),
     ("X-Mailgun-Track-Clicks", |value| Some(Wish::links(value == "htmlonly" || yes_or_no(value)?))),
     ("X-Mailgun-Track-Opens", |value| Some(Wish::opens(yes_or_no(value)?))),
 ];
+
+/// Says yes or no to both; the fields that say no to one of them say more.
+const MAILGUN_BOTH: &str = "X-Mailgun-Track";
 
 /// Reads a value, lower case and trimmed.
 type ReadValue = fn(&str) -> Option<Wish>;
@@ -101,16 +107,25 @@ impl Asked {
             // The same value twice is one value.
             return if rest.iter().all(|other| other == first) { *first } else { Self::Unclear };
         }
-        let aliases = ALIASES.iter().flat_map(|(name, read)| {
-            mime::field_bodies(content, name)
-                .into_iter()
-                .map(|body| read(body.trim().to_ascii_lowercase().as_str()))
-        });
+        let said = |name: &str, read: ReadValue| {
+            let bodies = mime::field_bodies(content, name).into_iter();
+            bodies.map(move |body| read(body.trim().to_ascii_lowercase().as_str())).collect::<Vec<_>>()
+        };
+        let no_to = |name: &str| {
+            let said = said(&format!("{MAILGUN_BOTH}-{name}"), |value| yes_or_no(value).map(Wish::opens));
+            said.contains(&Some(Wish::opens(false)))
+        };
         let mut wish = Wish::default();
-        for alias in aliases {
-            match alias.and_then(|alias| wish.and(alias)) {
-                Some(joined) => wish = joined,
-                None => return Self::Unclear,
+        for (name, read) in ALIASES {
+            for mut alias in said(name, read) {
+                if let (MAILGUN_BOTH, Some(Wish { opens: opens @ Some(true), links })) = (name, &mut alias) {
+                    *opens = opens.filter(|_| !no_to("Opens"));
+                    *links = links.filter(|_| !no_to("Clicks"));
+                }
+                match alias.and_then(|alias| wish.and(alias)) {
+                    Some(joined) => wish = joined,
+                    None => return Self::Unclear,
+                }
             }
         }
         if wish == Wish::default() { Self::Nothing } else { Self::For { wish, once: false } }
@@ -221,7 +236,11 @@ mod tests {
             ("X-Mailgun-Track: no", asks(Some(false), Some(false))),
             ("X-Mailgun-Track-Clicks: htmlonly", asks(None, Some(true))),
             ("X-Mailgun-Track-Opens: yes\r\nX-Mailgun-Track-Clicks: no", asks(Some(true), Some(false))),
-            ("X-Mailgun-Track: yes\r\nX-Mailgun-Track-Opens: no", Asked::Unclear),
+            ("X-Mailgun-Track: htmlonly", asks(Some(true), Some(true))),
+            ("X-Mailgun-Track: yes\r\nX-Mailgun-Track-Opens: no", asks(Some(false), Some(true))),
+            ("X-Mailgun-Track: yes\r\nX-Mailgun-Track-Clicks: no", asks(Some(true), Some(false))),
+            ("X-Mailgun-Track: no\r\nX-Mailgun-Track-Clicks: yes", Asked::Unclear),
+            ("X-Mailgun-Track-Opens: no\r\nX-PM-TrackOpens: true", Asked::Unclear),
             ("X-PM-TrackOpens: perhaps", Asked::Unclear),
         ] {
             let content = format!("{header}\r\n\r\n");

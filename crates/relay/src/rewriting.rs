@@ -79,7 +79,7 @@ struct Followed<'a> {
 
 impl<'a> Parts<'a> {
     fn follow(raw: &[u8], located: &'a Located, tracking: &Tracking) -> Self {
-        let base_urls = [tracking.base_url.clone()];
+        let base_urls = [tracking.base_url.clone(), in_other_scheme(&tracking.base_url)];
         let history = OwnHistory { keys: &tracking.keys, base_urls: &base_urls };
         // Long ones are wrapped into encoded words by programs that know no better.
         let list_unsubscribe = mime::field_bodies(raw, "List-Unsubscribe");
@@ -266,6 +266,14 @@ impl Tracking {
                 None
             }
         }
+    }
+}
+
+/// Our earlier mail, in quotes of a program that made `https` of `http`, or the other way round.
+fn in_other_scheme(base_url: &str) -> String {
+    match base_url.strip_prefix("https:") {
+        Some(rest) => format!("http:{rest}"),
+        None => base_url.replacen("http:", "https:", 1),
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Glance {
     pub(crate) base: bool,
     /// There may be a comment that only Outlook looks into, with an `href` inside.
     pub(crate) linked_comments: bool,
+    /// The same with a `src`.
+    pub(crate) pictured_comments: bool,
     /// There may be an element that does not show an image inside it, or drops it.
     pub(crate) hiding: bool,
     /// There may be a `frameset`, which has no body to put an image in.
@@ -107,14 +109,19 @@ impl Glance {
             self.head = true;
         }
         // Looked into once each, however many seem to begin inside one another.
-        if at < *comments_until || self.linked_comments || !is_conditional(rest) {
+        let all_seen = self.linked_comments && self.pictured_comments;
+        if at < *comments_until || all_seen || !is_conditional(rest) {
             return;
         }
         let length = markup::comment_length(rest);
         *comments_until = length.map_or(usize::MAX, |length| at + length);
         if let Some(length) = length {
-            let mut hits = memchr::memchr2_iter(b'h', b'H', &rest[..length]);
-            self.linked_comments = hits.any(|at| starts_with(&rest[at..], "href"));
+            let comment = &rest[..length];
+            let holds = |[lower, upper]: [u8; 2], name: &str| {
+                memchr::memchr2_iter(lower, upper, comment).any(|at| starts_with(&comment[at..], name))
+            };
+            self.linked_comments |= holds(*b"hH", "href");
+            self.pictured_comments |= holds(*b"sS", "src");
         }
     }
 }
@@ -230,6 +237,8 @@ mod tests {
             ("<!--[if mso]><!--[if mso]>--> href", false),
         ] {
             assert_eq!(Glance::at(html.as_bytes()).linked_comments, linked, "{html}");
+            let pictured = html.replace("href", "src").replace("HREF", "Src");
+            assert_eq!(Glance::at(pictured.as_bytes()).pictured_comments, linked, "{pictured}");
         }
     }
 

@@ -59,12 +59,13 @@ impl<'a> Judge<'a> {
         Judged { decision, original }
     }
 
-    /// What an image's source is to us.
-    pub(crate) fn own_image(&self, src: &str) -> Own {
-        match self.resolve(src) {
-            Ok(address) => self.wishes.history.own(address.as_str()),
-            Err(_) => Own::NotOurs,
-        }
+    /// Is this image's source one of our pixels?
+    pub(crate) fn is_own_pixel(&self, src: &str) -> bool {
+        let Ok(address) = self.resolve(src) else { return false };
+        // An image proxy's URL, Gmail's for one, ends in a fragment that says what it fetches.
+        let proxied = address.as_str().split_once('#').and_then(|(_, fragment)| self.resolve(fragment).ok());
+        let is_pixel = |address: &Address| self.wishes.history.own(address.as_str()) == Own::Pixel;
+        is_pixel(&address) || proxied.is_some_and(|proxied| is_pixel(&proxied))
     }
 
     /// The URL to track, or why not.

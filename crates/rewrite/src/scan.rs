@@ -58,7 +58,7 @@ pub(crate) struct FoundTag {
 pub(crate) enum FoundElement {
     /// `a`, `area`, or Outlook's VML.
     Link,
-    /// `img`.
+    /// `img`, or a picture of Outlook's VML.
     Image,
 }
 
@@ -98,6 +98,7 @@ struct Selectors {
     html: Selector,
     mark: Selector,
     href: Selector,
+    src: Selector,
     hiding: Vec<Selector>,
 }
 
@@ -112,6 +113,7 @@ static SELECTORS: LazyLock<Selectors> = LazyLock::new(|| {
         html: parse("html"),
         mark: parse("wxseal"),
         href: parse("*[href]"),
+        src: parse("*[src]"),
         hiding: HIDING.iter().map(|name| parse(&format!("{name} wxseal"))).collect(),
     }
 });
@@ -172,12 +174,13 @@ fn on_element<'h>(
     settings.append_element_content_handler((Cow::Borrowed(selector), handlers))
 }
 
-/// Scans the inside of a conditional comment, which starts at `offset`, for links: Outlook's VML has them on elements of any name.
-pub(crate) fn scan_comment(inside: &[u8], offset: usize) -> Result<Vec<FoundTag>, Reason> {
+/// Scans the inside of a conditional comment, which starts at `offset`, for links, and for images if they are wanted:
+/// Outlook's VML has them on elements of any name.
+pub(crate) fn scan_comment(inside: &[u8], offset: usize, images: bool) -> Result<Vec<FoundTag>, Reason> {
     let notes = Notes { html: inside, mark_at: None, found: RefCell::default() };
     {
-        // Not strict: nothing but attribute values is changed here, and no browser parses it.
-        let settings = on_element(settings(false), &SELECTORS.href, |element| {
+        // Not strict: no browser parses it.
+        let mut settings = on_element(settings(false), &SELECTORS.href, |element| {
             let name = &inside[notes.name(element)];
             if name.contains(&b':')
                 || [b"a".as_slice(), b"area"].iter().any(|link| link.eq_ignore_ascii_case(name))
@@ -186,6 +189,17 @@ pub(crate) fn scan_comment(inside: &[u8], offset: usize) -> Result<Vec<FoundTag>
             }
             Ok(())
         });
+        if images {
+            settings = on_element(settings, &SELECTORS.src, |element| {
+                let name = &inside[notes.name(element)];
+                let is_image = name.contains(&b':') || name.eq_ignore_ascii_case(b"img");
+                // One that is a link as well stays.
+                if is_image && !element.has_attribute("href") {
+                    notes.note(Ask::Image, element);
+                }
+                Ok(())
+            });
+        }
         let mut rewriter = HtmlRewriter::new(settings, |_: &[u8]| {});
         followed(rewriter.write(inside))?;
         followed(rewriter.end())?;

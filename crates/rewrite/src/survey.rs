@@ -11,7 +11,7 @@ use crate::markup;
 use crate::pixel::{self, Line};
 use crate::plain_text::{self, FoundUrl, TextFormat};
 use crate::scan::{self, FoundElement, FoundTag, Scan, Switch, Wanted};
-use crate::wishes::{Own, Wishes};
+use crate::wishes::Wishes;
 
 /// What was found in a part and decided about it; [`Survey::edits`] carries it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,13 +91,14 @@ pub fn survey(html: &[u8], charset: Option<&str>, wishes: &Wishes<'_>) -> Result
         return Err(Reason::HtmlNotFollowed);
     }
     let marks = wishes.history.marks();
+    let images = marks.is_empty() || glance::may_hold(&seen, marks);
     // No mail is links for the most part; one that were would have its pixel at the end.
     let longest = if wishes.links { seen.len() * 4 } else { seen.len() };
     let wanted = Wanted {
         area: glance.area,
         base: glance.base,
-        images: marks.is_empty() || glance::may_hold(&seen, marks),
-        comments: glance.linked_comments,
+        images,
+        comments: glance.linked_comments || images && glance.pictured_comments,
         body: pixel::is_for_start(longest, &glance, wishes.position) || glance.hiding,
         hiding: glance.hiding,
         mark_at: pixel::wish(&glance),
@@ -115,7 +116,7 @@ pub fn survey(html: &[u8], charset: Option<&str>, wishes: &Wishes<'_>) -> Result
     let judge = Judge::new(wishes, charset, base.as_deref());
     let mut draft =
         Draft { html, seen: &seen, charset, judge, links: wishes.links, survey: Survey::empty(false) };
-    for tag in tags_in_order(scan, &seen)? {
+    for tag in tags_in_order(scan, &seen, images)? {
         draft.take(&tag);
     }
     let mut survey = draft.survey;
@@ -155,7 +156,7 @@ pub fn survey_text(
 }
 
 /// The tags of the part and those in its conditional comments.
-fn tags_in_order(scan: Scan, seen: &[u8]) -> Result<Vec<FoundTag>, Reason> {
+fn tags_in_order(scan: Scan, seen: &[u8], images: bool) -> Result<Vec<FoundTag>, Reason> {
     let mut tags = scan.tags;
     if scan.comments.is_empty() {
         return Ok(tags);
@@ -166,7 +167,7 @@ fn tags_in_order(scan: Scan, seen: &[u8]) -> Result<Vec<FoundTag>, Reason> {
         let Some(start) = memmem::find(octets, b"]>").map(|at| at + 2) else { continue };
         let end = memmem::rfind(octets, b"<![").unwrap_or(octets.len());
         if start < end {
-            tags.extend(scan::scan_comment(&octets[start..end], comment.start + start)?);
+            tags.extend(scan::scan_comment(&octets[start..end], comment.start + start, images)?);
         }
     }
     tags.sort_by_key(|tag| tag.range.start);
@@ -194,7 +195,7 @@ impl Draft<'_> {
 
     fn take_image(&mut self, tag: &FoundTag) {
         let src = tag.url.clone().and_then(|range| attribute(self.html, range, self.charset));
-        if src.is_some_and(|src| self.judge.own_image(&src) == Own::Pixel) {
+        if src.is_some_and(|src| self.judge.is_own_pixel(&src)) {
             self.survey.removals.push(tag.range.clone());
             self.survey.changes_history = true;
         }

@@ -87,7 +87,8 @@ fn is_consistent(rewritten: &Rewritten, tracking: &Tracking) {
             );
         }
     }
-    let is_explained = rewritten.pixel || !choice.opens || !(rewritten.reasons.is_empty() && rewritten.parts.is_empty());
+    let is_explained =
+        rewritten.pixel || !choice.opens || !(rewritten.reasons.is_empty() && rewritten.parts.is_empty());
     assert!(is_explained, "no pixel, and no reason");
 }
 
