@@ -93,7 +93,7 @@ fn pairs_of(case: &Case) -> Vec<Pair> {
             continue;
         }
         if rewritten.history {
-            before = without_earlier_pixels(&before);
+            before = without_earlier_pixels(&before, &after);
         }
         let has_pixel = after.windows(pixel.len()).any(|window| window == pixel.as_bytes());
         pairs.push(Pair {
@@ -107,23 +107,22 @@ fn pairs_of(case: &Case) -> Vec<Pair> {
     pairs
 }
 
-/// The pixels of earlier mails that are quoted are taken out, and one that a mail program kept without its style had a line of
-/// its own. Gone is how the mail is to look.
-fn without_earlier_pixels(html: &[u8]) -> Vec<u8> {
-    let lower = html.to_ascii_lowercase();
-    let find = |text: &[u8], from: usize| {
-        lower[from..].windows(text.len()).position(|window| window == text).map(|at| from + at)
+/// Without the pixels of earlier mails that rewriting took out of what is quoted. A mail program may have kept one without its
+/// style, and then it has a line of its own: gone is how that mail is to look.
+fn without_earlier_pixels(html: &[u8], rewritten: &[u8]) -> Vec<u8> {
+    let find = |text: &[u8], pattern: &[u8]| {
+        text.windows(pattern.len()).position(|window| window.eq_ignore_ascii_case(pattern))
     };
-    let (mut out, mut at) = (vec![], 0);
-    while let Some(start) = find(b"<img", at) {
-        let end = find(b">", start).map_or(html.len(), |end| end + 1);
-        // Behind the # of an image proxy's URL it is that proxy's image.
-        let is_pixel =
-            find(b"https://t.example.com/o/", start).is_some_and(|url| url < end && html[url - 1] != b'#');
-        out.extend_from_slice(&html[at..if is_pixel { start } else { end }]);
-        at = end;
+    let (mut out, mut rest) = (vec![], html);
+    while let Some(start) = find(rest, b"<img") {
+        let (before, tag) = rest.split_at(start);
+        let (tag, behind) = tag.split_at(find(tag, b">").map_or(tag.len(), |end| end + 1));
+        let is_gone = find(tag, b"://t.example.com/o/").is_some() && find(rewritten, tag).is_none();
+        out.extend_from_slice(before);
+        out.extend_from_slice(if is_gone { b"" } else { tag });
+        rest = behind;
     }
-    out.extend_from_slice(&html[at..]);
+    out.extend_from_slice(rest);
     out
 }
 
