@@ -77,7 +77,7 @@ fn messages() -> Vec<(String, PathBuf, Vec<u8>)> {
 fn succeed(mut command: Command, name: &str) {
     let output = command
         .output()
-        .unwrap_or_else(|error| panic!("{error}: this test needs {:?}", command.get_program()));
+        .unwrap_or_else(|error| panic!("{error}: this test needs {}", command.get_program().display()));
     assert!(
         output.status.success(),
         "{name}: {}{}",

@@ -3,6 +3,12 @@
 //! `just fuzz-smoke` runs the targets under libFuzzer. `FUZZ_SECONDS=600 cargo test --release --test fuzz_corpus` goes on here with
 //! further mutations for so long, without knowing what they reach. An input that fails stands in `target/tmp/fuzz/`; made small, it is
 //! kept in `fuzz/seeds/`.
+#![allow(
+    clippy::naive_bytecount,
+    clippy::type_complexity,
+    clippy::doc_markdown,
+    reason = "the targets are shared with fuzz/"
+)]
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod harness;

@@ -3,6 +3,8 @@
 
 mod harness;
 
+use std::os::unix::fs::PermissionsExt;
+
 use envelope::{Credentials, ForwardPath, MailParameters, Mailbox, ReversePath, Secret};
 use harness::certificates::Authority;
 use harness::client::Client;
@@ -191,7 +193,6 @@ async fn one_account_for_everybody_and_a_certificate_that_is_not_believed() {
         let upstream = upstream.replace("password_env = \"TEST_PASSWORD\"", "password_file = \"password\"");
         let folder_writer = |relay: &std::path::Path| {
             std::fs::write(relay.join("password"), "hunter2-of-all\n").unwrap();
-            use std::os::unix::fs::PermissionsExt;
             std::fs::set_permissions(relay.join("password"), std::fs::Permissions::from_mode(0o600)).unwrap();
         };
         let relay = relay_with(&authority, &upstream, folder_writer);

@@ -13,6 +13,8 @@ rm -rf "$tree"
 mkdir -p "$tree"
 tar --exclude=./target --exclude=./.git --exclude=./fuzz/target --exclude=./fuzz/corpus --exclude=node_modules -cf - . | tar -xf - -C "$tree"
 cd "$tree"
+# Newer than what was built of the last mutant here, or cargo takes that for them.
+sed -n 's/^+++ b\///p' "$patches"/*.patch | sort -u | xargs touch
 export CARGO_TARGET_DIR=$place/target CARGO_TERM_COLOR=never RUST_BACKTRACE=0
 log=$place/log
 

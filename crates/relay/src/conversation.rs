@@ -38,6 +38,8 @@ struct Transaction {
 
 /// QUIT is a courtesy: it must not hold up the end of a connection.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// Of From, Subject and Message-ID.
+const MAX_STORED_CHARACTERS: usize = 1_000;
 /// Longer than this and the store counts as failing for this message.
 const STORE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -104,7 +106,9 @@ impl Handler for Conversation {
         let submission = self.submission(transaction, &content);
 
         let chosen = self.chosen(&submission, &content).await;
-        let content = self.without_control_fields(content).await;
+        let Some(content) = self.without_control_fields(content).await else {
+            return Reply::of(451, "4.3.0", "The message could not be read; your program will try again");
+        };
         let rewritten = self.rewritten(&submission, &chosen, &content).await;
         let rewritten = self.announced(&submission, &chosen, rewritten, &content).await;
         let received = self.received_field(&submission, &rewritten.content, greeting);
@@ -191,6 +195,11 @@ impl Conversation {
     }
 
     fn submission(&self, transaction: Transaction, content: &[u8]) -> Submission {
+        // A header field may be as long as the message; what is shown of it need not.
+        let field = |name: &str| {
+            let body = mime::field_bodies(content, name).into_iter().next();
+            body.map(|body| body.chars().take(MAX_STORED_CHARACTERS).collect::<String>())
+        };
         Submission {
             id: self.relay.new_id(),
             at: self.relay.clock.now(),
@@ -199,9 +208,9 @@ impl Conversation {
             envelope: transaction.envelope,
             recipients: transaction.recipients,
             upstream: self.route(transaction.route).upstream.name.clone(),
-            from: mime::field_bodies(content, "From").first().map(|body| mime::decode_words(body)),
-            subject: mime::field_bodies(content, "Subject").first().map(|body| mime::decode_words(body)),
-            message_id: mime::field_bodies(content, "Message-ID").first().cloned(),
+            from: field("From").map(|body| mime::decode_words(&body)),
+            subject: field("Subject").map(|body| mime::decode_words(&body)),
+            message_id: field("Message-ID"),
             octets_in: content.len() as u64,
         }
     }
@@ -231,7 +240,7 @@ impl Conversation {
     }
 
     /// Our own header fields go, whatever else happens to the message.
-    async fn without_control_fields(&self, content: Arc<Vec<u8>>) -> Arc<Vec<u8>> {
+    async fn without_control_fields(&self, content: Arc<Vec<u8>>) -> Option<Arc<Vec<u8>>> {
         let (before, track_field) = (content.clone(), self.relay.settings.track_field.clone());
         let removed =
             tokio::task::spawn_blocking(move || match without_control_fields(&before, &track_field) {
@@ -239,10 +248,10 @@ impl Conversation {
                 std::borrow::Cow::Owned(without) => Some(without),
             });
         match removed.await {
-            Ok(without) => without.map_or(content, Arc::new),
+            Ok(without) => Some(without.map_or(content, Arc::new)),
             Err(panic) => {
                 event::rewriting_failed(None, &panic);
-                content
+                None
             }
         }
     }

@@ -1,5 +1,5 @@
 use envelope::{Credentials, Mailbox, Reply, ReversePath};
-use store::StoreError;
+use store::{SenderRecord, StoreError};
 use upstream::Connection;
 
 use crate::asked::{Wish, split_login};
@@ -42,13 +42,8 @@ impl Identity {
                     if own { Ok(address.to_string()) } else { Err(not_your_address(path)) }
                 }
             },
-            Self::Provider { credentials, .. } => {
-                Ok(match (Mailbox::parse(&credentials.login), reverse_path) {
-                    (Ok(login), _) => login.to_string(),
-                    (Err(_), ReversePath::Mailbox(path)) => path.to_string(),
-                    (Err(_), ReversePath::Null) => credentials.login.clone(),
-                })
-            }
+            // Never the reverse-path: anybody can say that, and the sender's saved choice hangs on the name.
+            Self::Provider { credentials, .. } => Ok(credentials.login.clone()),
             Self::Named(address) => Ok(address.to_string()),
             Self::Open => Ok(reverse_path.to_string()),
         }
@@ -81,31 +76,31 @@ impl Relay {
         Err(wrong_login())
     }
 
-    /// `None`: nobody of that name here.
+    /// `None`: nobody of that name here, or one without a password of ours, whom a provider may know.
     async fn log_in_here(&self, credentials: &Credentials) -> Result<Option<Proven>, Reply> {
-        let known = match self.settings.configured_sender(&credentials.login) {
-            Some(sender) => {
-                Some((sender.address.clone(), sender.aliases.clone(), sender.password_hash.clone()))
-            }
-            None => self.stored_sender(&credentials.login).await?,
+        let (address, aliases, hash) = match self.settings.configured_sender(&credentials.login) {
+            Some(sender) => (sender.address.clone(), sender.aliases.clone(), sender.password_hash.clone()),
+            None => match self.stored_sender(&credentials.login).await? {
+                Some(sender) if sender.disabled => return Err(wrong_login()),
+                Some(sender) => {
+                    let aliases =
+                        sender.aliases.iter().filter_map(|alias| Mailbox::parse(alias).ok()).collect();
+                    let Ok(address) = Mailbox::parse(&sender.address) else { return Ok(None) };
+                    (address, aliases, sender.password_hash)
+                }
+                None => return Ok(None),
+            },
         };
-        let Some((address, aliases, hash)) = known else { return Ok(None) };
-        if self.passwords.verify(address.as_str(), hash.as_deref(), &credentials.password).await {
+        let Some(hash) = hash else { return Ok(None) };
+        if self.passwords.verify(address.as_str(), Some(&hash), &credentials.password).await {
             Ok(Some((Identity::Local { address, aliases }, None)))
         } else {
             Err(wrong_login())
         }
     }
 
-    async fn stored_sender(
-        &self,
-        login: &str,
-    ) -> Result<Option<(Mailbox, Vec<Mailbox>, Option<String>)>, Reply> {
-        let sender = self.store.sender(&login.to_ascii_lowercase()).await.map_err(|e| no_user_list(&e))?;
-        Ok(sender.filter(|sender| !sender.disabled).and_then(|sender| {
-            let aliases = sender.aliases.iter().filter_map(|alias| Mailbox::parse(alias).ok()).collect();
-            Some((Mailbox::parse(&sender.address).ok()?, aliases, sender.password_hash))
-        }))
+    async fn stored_sender(&self, login: &str) -> Result<Option<SenderRecord>, Reply> {
+        self.store.sender(&login.to_ascii_lowercase()).await.map_err(|e| no_user_list(&e))
     }
 
     /// `None`: no provider takes this login through us.

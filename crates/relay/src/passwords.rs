@@ -2,12 +2,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use envelope::Secret;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -25,6 +26,9 @@ pub(crate) struct Passwords {
     running: Semaphore,
     key: [u8; 32],
     remembered: Mutex<HashMap<[u8; 32], Instant>>,
+    /// What argon2 works in, 19 MiB each: one for each permit, used again. Made anew for each guess, the
+    /// allocator would keep one for every thread that ever verified.
+    memory: Mutex<Vec<Vec<Block>>>,
     decoy: String,
 }
 
@@ -53,6 +57,7 @@ impl Passwords {
             running: Semaphore::new(cores),
             key,
             remembered: Mutex::new(HashMap::new()),
+            memory: Mutex::default(),
             decoy: hash_password(&Secret::new("nobody"))?,
         })
     }
@@ -66,18 +71,27 @@ impl Passwords {
         }
         let Ok(_permit) = self.running.acquire().await else { return false };
         let (phc, password) = (hash.unwrap_or(&self.decoy).to_owned(), password.clone());
-        let right = tokio::task::spawn_blocking(move || {
-            PasswordHash::new(&phc).is_ok_and(|phc| {
-                Argon2::default().verify_password(password.expose().as_bytes(), &phc).is_ok()
-            })
-        })
-        .await
-        .unwrap_or(false);
+        let mut memory = self.memory().pop().unwrap_or_default();
+        let verified = tokio::task::spawn_blocking(move || {
+            let right = is_password_of(&phc, &password, &mut memory).unwrap_or(false);
+            (right, memory)
+        });
+        let right = match verified.await {
+            Ok((right, memory)) => {
+                self.memory().push(memory);
+                right
+            }
+            Err(_) => false,
+        };
         let right = right && hash.is_some();
         if right {
             self.remember(fingerprint);
         }
         right
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The hash is part of it: a changed password forgets the old one at once.
@@ -102,6 +116,22 @@ impl Passwords {
         }
         remembered.insert(fingerprint, Instant::now());
     }
+}
+
+/// Verifies a PHC string in the given memory. `None`: it is not one of argon2's.
+fn is_password_of(phc: &str, password: &Secret, memory: &mut Vec<Block>) -> Option<bool> {
+    let phc = PasswordHash::new(phc).ok()?;
+    let (salt, hash) = (phc.salt?, phc.hash?);
+    let algorithm: Algorithm = phc.algorithm.as_str().parse().ok()?;
+    let version = phc.version.map_or(Ok(Version::V0x13), Version::try_from).ok()?;
+    let params = Params::try_from(&phc).ok()?;
+    if memory.len() < params.block_count() {
+        memory.resize(params.block_count(), Block::new());
+    }
+    let mut found = vec![0; hash.len()];
+    let argon2 = Argon2::new(algorithm, version, params);
+    argon2.hash_password_into_with_memory(password.expose().as_bytes(), &salt, &mut found, memory).ok()?;
+    Some(found.ct_eq(hash.as_bytes()).into())
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use crate::{link_text, placeholder, unsubscribe};
 /// Longer URLs are not even looked at: a tracked link carries an eighth of this, and mail must not cost us time.
 const MAX_URL_OCTETS: usize = 8_192;
 
+/// Real fields have two or three. Each link is compared with all of them, and mail must not cost us time.
+const MAX_UNSUBSCRIBE_TARGETS: usize = 32;
+
 /// Decides about links.
 pub(crate) struct Judge<'a> {
     wishes: &'a Wishes<'a>,
@@ -45,7 +48,8 @@ impl<'a> Judge<'a> {
         // Where a program wrote the header as it writes HTML.
         let parse = |url: String| Url::parse(&url.replace("&amp;", "&")).ok().map(Address::from);
         let fields = wishes.list_unsubscribe.iter();
-        let unsubscribe = fields.flat_map(|body| unsubscribe::targets(body)).filter_map(parse).collect();
+        let targets = fields.flat_map(|body| unsubscribe::targets(body)).take(MAX_UNSUBSCRIBE_TARGETS);
+        let unsubscribe = targets.filter_map(parse).collect();
         Self { wishes, charset, base, unsubscribe }
     }
 

@@ -9,18 +9,18 @@ use crate::wishes::PixelPosition;
 /// Providers cut off longer HTML behind "show all" (Gmail at 102 KB), and a pixel with it.
 const CLIPPED_OCTETS: usize = 102_400;
 
-/// RFC 5322 §2.1.1, without the CRLF.
-const MAX_LINE_OCTETS: usize = 998;
+/// Half of the 998 octets of RFC 5322 §2.1.1: the other half is for the links on the same line, which grow too.
+const MAX_LINE_OCTETS: usize = 499;
 
 /// Out of the flow and at the page's corner, so that nothing moves: no line of text is opened for it, no margins stop
 /// collapsing, and the page does not grow by the row below its last line. Webmail that takes `position` away still has a
-/// block, which grows the page by one row at its end; a float would push the last line aside. `!important` holds off a style sheet's `img { width: 100% !important }`, and the
-/// rest its borders and shadows.
+/// float whose margins take its size back: of 131 mails and traps drawn so, 15 differed, 55 with a block. `!important`
+/// holds off a style sheet's `img { width: 100% !important }`, and the rest its borders and shadows.
 ///
 /// Never `display:none`: programs do not load what they do not show. Outlook's engine takes the attributes for the size.
-const STYLE: &str = "position:absolute!important;top:0!important;left:0!important;display:block!important;\
+const STYLE: &str = "position:absolute!important;top:0!important;left:0!important;float:left!important;\
     width:1px!important;height:1px!important;min-width:0!important;min-height:0!important;max-width:1px!important;\
-    max-height:1px!important;margin:0!important;border:0!important;padding:0!important;background:none!important;\
+    max-height:1px!important;margin:-1px -1px 0 0!important;border:0!important;padding:0!important;background:none!important;\
     box-shadow:none!important;outline:0!important";
 
 /// The place a pixel would best go to, before the parser was asked: an offset, or `None` for the very end.
@@ -83,8 +83,13 @@ fn end(html: &[u8], glance: &Glance, scan: &Scan) -> Result<Option<usize>, Reaso
         Spot::Swallowed if !glance.hiding => scan::last_end_tag(html)?,
         Spot::Swallowed | Spot::Hidden => None,
     };
-    // What a browser opens again round the pixel goes on round what follows it.
-    Ok(end.filter(|end| !glance.unclosed_formatting || markup::is_nothing_but_ends(html, *end)))
+    // Text right behind `</body>` goes on where the body's text ended: between the two the pixel would part a run of
+    // letters. And what a browser opens again round the pixel goes on round what follows it.
+    let is_apart = |end: &usize| {
+        !markup::text_goes_on(html, *end)
+            && (!glance.unclosed_formatting || markup::is_nothing_but_ends(html, *end))
+    };
+    Ok(end.filter(is_apart))
 }
 
 /// Behind `<body…>`; or at the very start of a mere fragment.
@@ -155,7 +160,7 @@ mod tests {
         let at = line.find("</body>").unwrap();
         let edited = [&line.as_bytes()[..at], &tag(line.as_bytes(), at), &line.as_bytes()[at..]].concat();
         let edited = String::from_utf8(edited).unwrap();
-        assert!(edited.split("\r\n").all(|line| line.len() <= MAX_LINE_OCTETS && !line.contains('\n')));
+        assert!(edited.split("\r\n").all(|line| line.len() <= 998 && !line.contains('\n')));
 
         let unix = line.replace('\r', "");
         assert!(!tag(unix.as_bytes(), at - 1).contains(&b'\r'), "line ends stay of one kind");

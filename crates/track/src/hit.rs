@@ -13,6 +13,31 @@ use crate::endpoint::{Endpoint, KeepAddress, KeepAgent};
 
 /// A user agent longer than this is cut: no honest one is, and rules and store should not carry it.
 const MAX_AGENT_OCTETS: usize = 1_000;
+/// Header fields whose presence says something about who asks.
+const TELLING_NAMES: [&str; 22] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "connection",
+    "cookie",
+    "dnt",
+    "from",
+    "pragma",
+    "purpose",
+    "range",
+    "referer",
+    "sec-ch-ua",
+    "sec-ch-ua-platform",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-fetch-user",
+    "sec-gpc",
+    "sec-purpose",
+    "upgrade-insecure-requests",
+    "user-agent",
+];
 /// Names of header fields that are kept, all together.
 const MAX_NAMES_OCTETS: usize = 1_000;
 
@@ -115,6 +140,8 @@ fn kept(evidence: &Evidence) -> String {
         .iter()
         .flatten()
         .map(|(name, _)| name.as_str())
+        // Others say nothing to a verdict, and a client could fill the store with them.
+        .filter(|name| TELLING_NAMES.contains(name))
         .take_while(|name| {
             let fits = left.checked_sub(name.len());
             left = fits.unwrap_or(0);

@@ -138,7 +138,7 @@ async fn the_evidence_that_stays_names_nobody() {
         evidence,
         json!({
             "method": "GET",
-            "headers": ["accept", "cookie", "host", "user-agent", "x-forwarded-for"],
+            "headers": ["accept", "cookie", "user-agent"],
             "https": null,
             "since_accept_ms": 41_000,
         })

@@ -6,7 +6,7 @@ use anyhow::Context;
 use envelope::Clock;
 use relay::{Relay, Settings};
 use seal::Keys;
-use store::{Journal, Recorder, SqliteStore, Store};
+use store::{Journal, MessageFilter, Recorder, SqliteStore, Store};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -34,13 +34,28 @@ pub(crate) struct Cellar {
 
 impl House {
     /// Opens the store and the keys; makes both on the first run. Opens no port.
-    pub(crate) fn build(cellar: &Cellar, settings: Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let keys = Arc::new(key_file::read_or_make(&cellar.keys)?);
+    ///
+    /// # Errors
+    /// Also when the keys are gone and mail was tracked with them: new ones would be no use to the links that are out.
+    pub(crate) async fn build(
+        cellar: &Cellar,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
         let sqlite = SqliteStore::open(&cellar.store)
             .with_context(|| format!("cannot open the store {}", cellar.store.display()))?;
         let journal = Journal::open(&cellar.spool)
             .with_context(|| format!("cannot open the folder {}", cellar.spool.display()))?;
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());
+        if !cellar.keys.exists() && has_tracked(&*store).await {
+            anyhow::bail!(
+                "{} is gone, and mail was sent whose links only it can open: put it back from a backup, or, to give \
+                 those links up, move {} away",
+                cellar.keys.display(),
+                cellar.store.display()
+            );
+        }
+        let keys = Arc::new(key_file::read_or_make(&cellar.keys)?);
         let recorder = Arc::new(Recorder::new(store.clone(), journal));
         let relay = Arc::new(Relay::new(settings, keys.clone(), store.clone(), clock)?);
         Ok(Self { store, sqlite, recorder, keys, relay })
@@ -59,6 +74,12 @@ impl House {
     }
 }
 
+/// Is there a tracked mail among the newest? A store that cannot say does not stand in the way.
+async fn has_tracked(store: &dyn Store) -> bool {
+    let newest = store.messages(MessageFilter::default()).await.unwrap_or_default();
+    newest.iter().any(|message| message.record.pixel || message.record.links_tracked > 0)
+}
+
 /// Tasks that serve until shutdown. One that ends before ends all: half a relay is worse than a restart.
 #[derive(Default)]
 pub(crate) struct Serving {
@@ -71,12 +92,17 @@ impl Serving {
     }
 
     /// Until `shutdown`, or until a task ends before it was told to.
-    pub(crate) async fn until_told(&mut self, mut shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+    pub(crate) async fn until_told(&mut self, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+        let mut told = shutdown.clone();
         tokio::select! {
             biased;
-            _ = shutdown.wait_for(|stop| *stop) => Ok(()),
+            _ = told.wait_for(|stop| *stop) => Ok(()),
             Some(ended) = self.tasks.join_next() => {
                 ended.context("a part of the relay panicked")??;
+                // The parts hear of shutdown on their own; one may have ended before we heard.
+                if *shutdown.borrow() {
+                    return Ok(());
+                }
                 anyhow::bail!("a part of the relay ended by itself")
             }
         }

@@ -14,9 +14,14 @@ pub(crate) fn local_time(at: Timestamp) -> String {
         .unwrap_or_default()
 }
 
-/// Subjects, addresses and URLs are other people's text: no control character of theirs reaches the terminal.
+/// Subjects, addresses and URLs are other people's text: no control character of theirs reaches the terminal, nor one
+/// that turns the direction of the text behind it.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    let harmless = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    };
+    text.chars().map(|c| if harmless(c) { c } else { '?' }).collect()
 }
 
 /// The text, cut to `width` characters with a sign that it was.

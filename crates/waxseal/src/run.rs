@@ -17,10 +17,18 @@ pub(crate) async fn run(args: &ConfigArg) -> Outcome {
     let config = check::read(&args.config)?;
     let (level, format, addresses) = wiring::log(&config.log);
     logging::begin(level, format, addresses);
-    let shutdown = signals::shutdown()?;
+    let mut signalled = signals::shutdown()?;
+    let (stop, shutdown) = watch::channel(false);
+    let stop = Arc::new(stop);
+    let stop_on_signal = stop.clone();
+    tokio::spawn(async move {
+        if signalled.wait_for(|signal| *signal).await.is_ok() {
+            stop_on_signal.send_replace(true);
+        }
+    });
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let house = House::build(&wiring::cellar(&config), wiring::settings(&config)?, clock.clone())?;
+    let house = House::build(&wiring::cellar(&config), wiring::settings(&config)?, clock.clone()).await?;
     let mut serving = open(&config, &house, clock, &shutdown).await.map_err(unavailable)?;
     tracing::info!(
         config = %args.config.display(),
@@ -31,9 +39,14 @@ pub(crate) async fn run(args: &ConfigArg) -> Outcome {
         "ready"
     );
 
-    serving.until_told(shutdown).await?;
+    let told = serving.until_told(shutdown).await;
+    if told.is_err() {
+        // What else is under way may finish all the same, then a restart mends the rest.
+        stop.send_replace(true);
+    }
     drain(&config, serving).await;
     house.sqlite.close().await;
+    told?;
     tracing::info!("ended");
     Ok(exit::OK)
 }

@@ -58,8 +58,11 @@ fn base64(encoded: &[u8]) -> Option<Vec<u8>> {
     GeneralPurpose::new(&STANDARD, config).decode(text).ok()
 }
 
-/// Octets of the longest line, its line end not counted.
-pub fn longest_line(text: &[u8]) -> usize {
-    let length = |line: &[u8]| line.strip_suffix(b"\r").unwrap_or(line).len();
+/// Octets of the longest line, its line end not counted, and blanks before that only if they are no mere padding.
+pub fn longest_line(text: &[u8], padded: bool) -> usize {
+    let length = |line: &[u8]| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if padded { line.trim_ascii_end().len() } else { line.len() }
+    };
     text.split(|octet| *octet == b'\n').map(length).max().unwrap_or(0)
 }

@@ -94,7 +94,9 @@ fn is_right(encoded: &[u8], spliced: &[u8], encoding: TransferEncoding, before: 
     if changes.is_empty() {
         assert_eq!(spliced, encoded, "nothing to do, and a change");
     }
-    let (was, is) = (longest_line(encoded), longest_line(spliced));
+    // Blanks that were added in transport count for no more than they mean.
+    let padded = encoding == TransferEncoding::QuotedPrintable;
+    let (was, is) = (longest_line(encoded, padded), longest_line(spliced, padded));
     let allowed = match encoding {
         TransferEncoding::QuotedPrintable | TransferEncoding::Base64 => was.max(76),
         _ => was.max(998),

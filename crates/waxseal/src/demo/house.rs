@@ -57,7 +57,7 @@ impl DemoHouse {
             spool: place.join("spool"),
             keys: place.join("links.key"),
         };
-        let house = House::build(&cellar, settings(tracking, catcher.addr()), clock.clone())?;
+        let house = House::build(&cellar, settings(tracking, catcher.addr()), clock.clone()).await?;
         let office = Arc::new(DemoOffice::new(catcher, smtp, console, tracking));
 
         let mut serving = Serving::default();
