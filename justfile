@@ -40,3 +40,11 @@ bench *ARGS:
 # Writes the expectations anew; read the diff as code
 bless:
     UPDATE=1 cargo test --locked --test messages --test config
+
+# Each parser under libFuzzer for a minute: needs cargo-fuzz (cargo install --locked cargo-fuzz); RUSTC_BOOTSTRAP lets a stable compiler do it
+fuzz-smoke:
+    mkdir -p fuzz/corpus && cd fuzz && for target in mime_locate splice rewrite survey; do RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target -- -max_total_time=60 -dict=waxseal.dict; done
+
+# Seeds a bug at a time and demands that the tests see it; half an hour
+mutations:
+    tests/mutations/run.sh

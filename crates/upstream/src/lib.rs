@@ -6,7 +6,7 @@
 //! ```
 //!
 //! lettre carries the transaction: MAIL, RCPT, DATA, the content with its dots stuffed, RSET and
-//! QUIT. What comes before is done on the [`wire`](wire) itself, because lettre 0.11.23
+//! QUIT. What comes before is done on the wire itself, because lettre 0.11.23
 //!
 //! - takes what was sent in plain text after the 220 to STARTTLS for the answer to the EHLO
 //!   inside TLS, so that whoever is in the middle writes the server's keywords,
