@@ -195,12 +195,6 @@ pub(crate) fn is_nothing_but_ends(html: &[u8], from: usize) -> bool {
     })
 }
 
-/// Does text follow right behind the end tags?
-pub(crate) fn text_goes_on(html: &[u8], from: usize) -> bool {
-    let first = Pieces::new(html, from).find(|piece| !matches!(piece, Piece::Tag(tag) if tag.closing));
-    matches!(first, Some(Piece::Text(run)) if html[run.clone()].first().is_some_and(|octet| !octet.is_ascii_whitespace()))
-}
-
 /// Entities that show nothing. Others do.
 const BLANK_ENTITIES: &[&str] = &[
     "nbsp",

@@ -9,8 +9,8 @@ use crate::wishes::PixelPosition;
 /// Providers cut off longer HTML behind "show all" (Gmail at 102 KB), and a pixel with it.
 const CLIPPED_OCTETS: usize = 102_400;
 
-/// Half of the 998 octets of RFC 5322 §2.1.1: the other half is for the links on the same line, which grow too.
-const MAX_LINE_OCTETS: usize = 499;
+/// The 998 octets of RFC 5322 §2.1.1, less some for the links on the same line, which grow too.
+const MAX_LINE_OCTETS: usize = 698;
 
 /// Out of the flow and at the page's corner, so that nothing moves: no line of text is opened for it, no margins stop
 /// collapsing, and the page does not grow by the row below its last line. Webmail that takes `position` away still has a
@@ -83,13 +83,8 @@ fn end(html: &[u8], glance: &Glance, scan: &Scan) -> Result<Option<usize>, Reaso
         Spot::Swallowed if !glance.hiding => scan::last_end_tag(html)?,
         Spot::Swallowed | Spot::Hidden => None,
     };
-    // Text right behind `</body>` goes on where the body's text ended: between the two the pixel would part a run of
-    // letters. And what a browser opens again round the pixel goes on round what follows it.
-    let is_apart = |end: &usize| {
-        !markup::text_goes_on(html, *end)
-            && (!glance.unclosed_formatting || markup::is_nothing_but_ends(html, *end))
-    };
-    Ok(end.filter(is_apart))
+    // What a browser opens again round the pixel goes on round what follows it.
+    Ok(end.filter(|end| !glance.unclosed_formatting || markup::is_nothing_but_ends(html, *end)))
 }
 
 /// Behind `<body…>`; or at the very start of a mere fragment.

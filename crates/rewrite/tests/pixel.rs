@@ -24,7 +24,7 @@ fn where_it_goes() {
         ("<p>x</p></body></html>", "<p>x</p>[PIXEL]</body></html>"),
         ("<p>x</p></html>", "<p>x</p>[PIXEL]</html>"),
         // Content behind the end, and several ends: a browser takes it all as one body.
-        ("<body>x</body></html>more", "<body>x</body></html>more[PIXEL]"),
+        ("<body>x</body></html>more", "<body>x[PIXEL]</body></html>more"),
         (
             "<body>x</body></html><p>more</p></body></html>",
             "<body>x</body></html><p>more</p>[PIXEL]</body></html>",

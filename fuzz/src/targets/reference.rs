@@ -62,7 +62,8 @@ fn base64(encoded: &[u8]) -> Option<Vec<u8>> {
 pub fn longest_line(text: &[u8], padded: bool) -> usize {
     let length = |line: &[u8]| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if padded { line.trim_ascii_end().len() } else { line.len() }
+        let blanks = line.iter().rev().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+        if padded { line.len() - blanks } else { line.len() }
     };
     text.split(|octet| *octet == b'\n').map(length).max().unwrap_or(0)
 }

@@ -142,7 +142,7 @@ impl Comparison<'_> {
         let was = parser.parse(self.before).expect("a message in which something was found parses");
         let is = parser.parse(self.after).expect("a message that parsed before parses");
         assert_eq!(tree(&was), tree(&is), "the tree of parts");
-        assert!(!is_sealed(&was), "a signed or encrypted message was changed");
+        let sealed = sealed(&was);
         let (was, is) = (leaves(&was), leaves(&is));
         let (mut at, mut now_at) = (0, 0);
         let (mut pixels, mut links) = (0, vec![]);
@@ -155,13 +155,17 @@ impl Comparison<'_> {
             (at, now_at) = (old.body.end, new.body.end);
             let (old_body, new_body) = (&self.before[old.body.clone()], &self.after[new.body.clone()]);
             if old_body != new_body {
+                assert!(
+                    !sealed.iter().any(|sealed| sealed.contains(&old.body.start)),
+                    "a sealed part was changed"
+                );
                 self.is_ours_to_change(old);
                 let encoding = old.encoding.expect("a part in an encoding of no name was changed");
                 let text = |body| reference::decode(body, encoding).expect("a changed part decodes");
                 self.same_text(&text(old_body), &text(new_body), &mut pixels, &mut links);
             }
         }
-        assert_eq!(self.before[at..], self.after[now_at..], "octets behind the parts");
+        same_octets(&self.before[at..], &self.after[now_at..], "behind the parts");
         assert_eq!(pixels, usize::from(self.rewritten.pixel), "pixels");
         let tracked = self
             .rewritten
@@ -278,10 +282,12 @@ fn media_type(part: &MessagePart<'_>) -> String {
     part.content_type().map(written).unwrap_or_default().to_ascii_lowercase()
 }
 
-fn is_sealed(message: &Message<'_>) -> bool {
+/// Where signed and encrypted parts stand, their parts in them.
+fn sealed(message: &Message<'_>) -> Vec<Range<usize>> {
     const SEALS: [&str; 4] =
         ["multipart/signed", "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime"];
-    message.parts.iter().any(|part| SEALS.contains(&media_type(part).as_str()))
+    let sealed = message.parts.iter().filter(|part| SEALS.contains(&media_type(part).as_str()));
+    sealed.map(|part| part.offset_header as usize..part.offset_end as usize).collect()
 }
 
 /// The parts that hold no parts, in the order in which they stand; attached messages count as what is between.
@@ -303,6 +309,12 @@ fn leaves(message: &Message<'_>) -> Vec<Leaf> {
         leaves.push(Leaf { body, media_type: media_type(part), encoding });
     }
     leaves
+}
+
+fn same_octets(was: &[u8], is: &[u8], place: &str) {
+    let same = was.iter().zip(is).take_while(|(was, is)| was == is).count();
+    let shown = |text: &[u8]| text[same..text.len().min(same + 80)].escape_ascii().to_string();
+    assert!(was == is, "octets {place}: at {same}: {:?} became {:?}", shown(was), shown(is));
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
