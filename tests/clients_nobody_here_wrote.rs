@@ -192,7 +192,7 @@ async fn swaks_logs_in_each_way_and_sees_the_providers_words() {
                 "--port",
                 &port.to_string(),
                 tls,
-                "--tls-verify-ca",
+                "--tls-verify",
                 "--tls-ca-path",
                 "ca.pem",
             ])
