@@ -208,7 +208,6 @@ async fn swaks_logs_in_each_way_and_sees_the_providers_words() {
             ])
             .args(["--from", LOGIN, "--to", "jo@example.net", "--data"])
             .arg(format!("@{}", file.display()))
-            .args(["--no-data-fixup"])
             .current_dir(setting.relay.folder.path());
         succeed(swaks, &name);
         sent.push((name, octets));
