@@ -203,7 +203,7 @@ impl Draft<'_> {
 
     fn take_link(&mut self, tag: &FoundTag) {
         for switch in &tag.switches {
-            self.survey.removals.extend(with_blanks_before(self.seen, switch));
+            self.survey.removals.push(with_blanks_before(self.seen, switch));
         }
         let Some(range) = tag.url.clone() else { return };
         let href = attribute(self.html, range.clone(), self.charset);
@@ -237,20 +237,14 @@ impl Draft<'_> {
 const TEXT_OCTETS: usize = 4_096;
 
 /// The attribute with the blanks before it, as long as that parts nothing: `<a data-waxseal="off"href=x>` needs them.
-///
-/// `None` where what stands around it would mean something else without it: an attribute's name, in `<a href data-waxseal=""=x>`, a
-/// value of the one before; a slash that parted two attributes, the end of an element.
-fn with_blanks_before(html: &[u8], switch: &Switch) -> Option<Range<usize>> {
+fn with_blanks_before(html: &[u8], switch: &Switch) -> Range<usize> {
     let Range { start, end } = switch.range.clone();
     let blank = |octet: &u8| matches!(octet, b' ' | b'\t' | b'\r' | b'\n' | 0x0c);
-    let rest = html.get(end..)?;
-    let kept = html[..start].iter().rposition(|octet| !blank(octet)).map_or(0, |at| at + 1);
-    match (html[..kept].last(), rest.iter().find(|octet| !blank(octet))?) {
-        (_, b'=') | (Some(b'/'), b'>') => None,
-        _ => match rest {
-            [next, ..] if blank(next) || *next == b'>' => Some(kept..end),
-            _ => Some(start..end),
-        },
+    match html.get(end) {
+        Some(next) if blank(next) || *next == b'>' => {
+            html[..start].iter().rposition(|octet| !blank(octet)).map_or(0, |at| at + 1)..end
+        }
+        _ => start..end,
     }
 }
 
