@@ -1,5 +1,7 @@
 use std::ops::Range;
 
+use memchr::memmem;
+
 use crate::{Decoded, TransferEncoding, base64_body, decode, quoted_printable, unencoded};
 
 /// One change to a decoded body.
@@ -58,7 +60,8 @@ pub(crate) struct Change<'a> {
 /// edit are encoded anew and decode to the same. Without edits, or with edits that change nothing, the result is `encoded`.
 /// Edits may come in any order; of two insertions at one place the first given comes first.
 ///
-/// The result is decoded again and compared with the edited text before it is returned.
+/// The result is decoded again and compared with the edited text before it is returned, and has no more lines that begin as a
+/// delimiter does.
 pub fn splice(encoded: &[u8], decoded: &Decoded, edits: &[Edit<'_>]) -> Result<Vec<u8>, SpliceError> {
     if encoded.len() != decoded.encoded_octets {
         return Err(SpliceError::SelfCheckFailed);
@@ -78,10 +81,18 @@ pub fn splice(encoded: &[u8], decoded: &Decoded, edits: &[Edit<'_>]) -> Result<V
         TransferEncoding::Base64 => base64_body::splice(encoded, decoded, &changes),
     };
     let read_back = decode(&spliced, decoded.encoding).map_err(|_| SpliceError::SelfCheckFailed)?;
-    if !is_edited(&read_back.octets, &decoded.octets, &changes) {
+    if !is_edited(&read_back.octets, &decoded.octets, &changes)
+        || lines_like_delimiters(&spliced) > lines_like_delimiters(encoded)
+    {
         return Err(SpliceError::SelfCheckFailed);
     }
     Ok(spliced)
+}
+
+/// Lines that begin as a delimiter does (RFC 2046 §5.1.1). An edit must never make one more: that alone could change
+/// which part is which.
+fn lines_like_delimiters(encoded: &[u8]) -> usize {
+    usize::from(encoded.starts_with(b"--")) + memmem::find_iter(encoded, b"\n--").count()
 }
 
 /// The edits that change something, by position.
@@ -160,6 +171,24 @@ mod tests {
         let edits = [Edit { range: 0..0, replacement: b"x" }];
         assert_eq!(splice(b"", &decoded, &edits), Err(SpliceError::EmptyBody));
         assert_eq!(splice(b"", &decoded, &[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn no_line_like_a_delimiter_is_made() {
+        let spliced = |encoded: &[u8], range, replacement| {
+            let decoded = decode(encoded, TransferEncoding::SevenBit).unwrap();
+            splice(encoded, &decoded, &[Edit { range, replacement }])
+        };
+        for (case, encoded, range, replacement, expected) in [
+            ("a line of its own", "a\r\nb\r\n", 3..3, "--b", Err(SpliceError::SelfCheckFailed)),
+            ("the first line", "a", 0..0, "--", Err(SpliceError::SelfCheckFailed)),
+            ("half of it was there", "a\r\n-b\r\n", 3..3, "-", Err(SpliceError::SelfCheckFailed)),
+            ("one for another", "a\r\n--b\r\n", 3..6, "--c", Ok("a\r\n--c\r\n")),
+            ("one less", "--a", 0..1, "", Ok("-a")),
+        ] {
+            let result = spliced(encoded.as_bytes(), range, replacement.as_bytes());
+            assert_eq!(result, expected.map(|text| text.as_bytes().to_vec()), "{case}");
+        }
     }
 
     #[test]
