@@ -4,34 +4,33 @@ use crate::SpliceError;
 use crate::line::{Line, LineCursor, MAX_LINE_OCTETS};
 use crate::splice::Change;
 
-/// Writes the changes into text that is not encoded.
+/// Writes text that is not encoded, with the changes in it, behind `out`.
 ///
 /// Nothing can be broken here, so it refuses if a line passes 998 octets by a change; one that had passed
 /// them before may grow.
-pub(crate) fn splice(text: &[u8], changes: &[Change<'_>]) -> Result<Vec<u8>, SpliceError> {
-    let added: usize = changes.iter().map(|change| change.replacement.len()).sum();
-    let mut out = Vec::with_capacity(text.len() + added);
+pub(crate) fn splice(out: &mut Vec<u8>, text: &[u8], changes: &[Change<'_>]) -> Result<(), SpliceError> {
+    let before = out.len();
     let mut lines = LineCursor::new(text);
     let mut written = Vec::with_capacity(changes.len());
     let mut copied = 0;
     for change in changes {
         out.extend_from_slice(&text[copied..change.range.start]);
-        let start = out.len();
+        let start = out.len() - before;
         out.extend_from_slice(change.replacement);
         copied = change.range.end;
         let first_line = lines.line(change.range.start).content.len();
         let last_line = lines.line(copied).content.len();
         written.push(Written {
             edit: change.edit,
-            range: start..out.len(),
+            range: start..out.len() - before,
             replaced: change.range.len(),
             had_passed: first_line.max(last_line) > MAX_LINE_OCTETS,
         });
     }
     out.extend_from_slice(&text[copied..]);
-    match newly_too_long(&out, &written) {
+    match newly_too_long(&out[before..], &written) {
         Some(edit) => Err(SpliceError::LineTooLong { edit }),
-        None => Ok(out),
+        None => Ok(()),
     }
 }
 
