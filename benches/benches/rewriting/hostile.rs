@@ -35,11 +35,16 @@ pub fn of(name: &str) -> Hostile {
             body(format!("<!--[if mso]>{link}{}<![endif]-->", "xx\n".repeat(1_666_666))),
             Some(Reason::HtmlNotFollowed),
         ),
-        "a million attributes" => (body(format!("<a {}>", "a=b\n".repeat(1_000_000))), Some(Reason::HtmlNotFollowed)),
-        "a million links" => (body(format!("{link}\n").repeat(1_000_000)), None),
+        "a million attributes" => {
+            (body(format!("<a {}>", "a=b\n".repeat(1_000_000))), Some(Reason::HtmlNotFollowed))
+        }
+        "a million links" => (body(format!("{link}\n").repeat(1_000_000)), Some(Reason::TooLarge)),
         "a million open quotes" => (body("<a href=\"\n".repeat(1_000_000)), Some(Reason::HtmlNotFollowed)),
         "a million conditional comments" => (body("<!--[if mso]><a href=\n".repeat(1_000_000)), None),
-        "a link of 5 MB" => (body(format!("<a href=\"https://example.org/{}\">x</a>", "x".repeat(5_000_000))), None),
+        "a link of 5 MB" => {
+            let href = format!("https://example.org/{}", "x".repeat(5_000_000));
+            (body(format!("<a href=\"{href}\">x</a>")), Some(Reason::HtmlNotFollowed))
+        }
         "5 MB of `<`" => (body("<".repeat(5_000_000)), None),
         _ => (body(format!("{}{link}", "x".repeat(5_000)).repeat(1_000)), None),
     };

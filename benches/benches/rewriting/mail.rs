@@ -46,7 +46,8 @@ fn crlf(text: &str) -> String {
 /// A mail of one part.
 pub fn quoted_printable(html: &str) -> Arc<Vec<u8>> {
     let encoded = quoted_printable::encode_to_str(crlf(html));
-    let fields = "Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n";
+    let fields =
+        "Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n";
     Arc::new([FIELDS, fields, &encoded, "\r\n"].concat().into_bytes())
 }
 

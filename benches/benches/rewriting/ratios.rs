@@ -30,8 +30,7 @@ pub fn print(title: &str, octets: usize, rounds: usize, all: &[Measured<'_>]) {
     let yardstick = took[0].clone();
     for (one, took) in all.iter().zip(&took) {
         let ratios = took.iter().zip(&yardstick).map(|(one, first)| one.as_secs_f64() / first.as_secs_f64());
-        let (micros, ratio) =
-            (median(took.iter().map(|took| took.as_secs_f64() * 1e6)), median(ratios));
+        let (micros, ratio) = (median(took.iter().map(|took| took.as_secs_f64() * 1e6)), median(ratios));
         #[expect(clippy::cast_precision_loss, reason = "to print")]
         let speed = octets as f64 / micros;
         println!("| {} | {micros:.1} | {speed:.0} | {ratio:.2} |", one.name);

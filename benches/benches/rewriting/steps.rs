@@ -104,7 +104,8 @@ impl Steps {
 }
 
 /// As long as one with a token.
-const PIXEL_URL: &str = "https://t.example.com/o/EZqRxCsBmf8YQ7d2dQcHBwcHBwcHBwcAAE2N0b3JlZCBieSBub2JvZHkgaGVy";
+const PIXEL_URL: &str =
+    "https://t.example.com/o/EZqRxCsBmf8YQ7d2dQcHBwcHBwcHBwcAAE2N0b3JlZCBieSBub2JvZHkgaGVy";
 
 /// What the relay's own history says of a mail that quotes none of ours.
 struct Newcomer;
@@ -127,6 +128,7 @@ fn survey(decoded: &Decoded, part: &TextPart, rules: &LinkRules) -> Survey {
         rules,
         list_unsubscribe: &[],
         position: PixelPosition::Auto,
+        given_up: &|| false,
     };
     rewrite::survey(&decoded.octets, part.charset.as_deref(), &wishes).expect("plain HTML")
 }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use envelope::{Credentials, Envelope, ForwardPath, MailParameters, Reason, Reply, ReversePath};
@@ -14,7 +15,7 @@ use crate::door::Relay;
 use crate::event;
 use crate::identity::Identity;
 use crate::recording::{Submission, record_of};
-use crate::rewriting::{Tracking, rewrite};
+use crate::rewriting::{Tracking, rewrite_unless};
 use crate::rewritten::Rewritten;
 use crate::settings::{Route, RouteLogin};
 use crate::trace::received_field;
@@ -135,6 +136,15 @@ impl Handler for Conversation {
         if let Some((_, provider)) = self.provider.take() {
             let _ = tokio::time::timeout(GOODBYE, provider.quit()).await;
         }
+    }
+}
+
+/// Tells a thread that nobody waits for it any more: its time is over, or the connection is gone.
+struct GivesUp(Arc<AtomicBool>);
+
+impl Drop for GivesUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -297,11 +307,13 @@ impl Conversation {
         tracking: Tracking,
     ) -> Rewritten {
         let (source, turns) = (content.clone(), self.relay.rewriting_turns.clone());
+        let given_up = Arc::new(AtomicBool::new(false));
+        let _whenever_we_stop_waiting = GivesUp(given_up.clone());
         let rewriting = async move {
-            // Kept by the thread itself: one that runs on after its time still counts.
+            // Kept by the thread itself: one that is given up still counts until it ends.
             let turn = turns.acquire_owned().await;
             tokio::task::spawn_blocking(move || {
-                let rewritten = rewrite(&source, &tracking);
+                let rewritten = rewrite_unless(&source, &tracking, &|| given_up.load(Ordering::Relaxed));
                 drop(turn);
                 rewritten
             })

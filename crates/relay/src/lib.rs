@@ -26,6 +26,6 @@ pub use choosing::Chosen;
 pub use conversation::Conversation;
 pub use door::{Door, Relay, Submitter};
 pub use passwords::{PasswordError, hash_password};
-pub use rewriting::{Tracking, rewrite};
+pub use rewriting::{Tracking, rewrite, rewrite_unless};
 pub use rewritten::Rewritten;
 pub use settings::{ConfiguredSender, LoginOrder, OnDkim, Rewriting, Route, RouteLogin, Settings};

@@ -54,6 +54,7 @@ pub(crate) fn place(
     scan: &Scan,
     for_start: bool,
     ends_in_ascii: bool,
+    given_up: &dyn Fn() -> bool,
 ) -> Result<Option<usize>, Reason> {
     if glance.frameset {
         return Ok(None);
@@ -62,25 +63,33 @@ pub(crate) fn place(
     if glance.hiding && start.is_some() {
         // A `body` inside a `select` is none.
         let wanted = Wanted { hiding: true, mark_at: start, ..Wanted::default() };
-        if scan::scan(html, wanted)?.mark != Spot::Sound {
+        if scan::scan(html, wanted, given_up)?.mark != Spot::Sound {
             start = None;
         }
     }
     if start.is_some() && for_start {
         return Ok(start);
     }
-    let end =
-        end(html, glance, scan)?.or_else(|| (scan.end == Spot::Sound && ends_in_ascii).then_some(html.len()));
-    Ok(end.filter(|_| scan.mark != Spot::Hidden).or(start))
+    let body_end = end(html, glance, scan, given_up)?;
+    let very_end = (scan.end == Spot::Sound && ends_in_ascii).then_some(html.len());
+    // Text that goes on right behind the body is drawn as one with what stands before.
+    let end = body_end.filter(|end| !markup::text_goes_on(html, *end)).or(very_end);
+    let shown = |_: &usize| scan.mark != Spot::Hidden;
+    Ok(end.filter(shown).or(start).or(body_end.filter(shown)))
 }
 
 /// Before the end of the body, else of the document, if that is a place for it.
-fn end(html: &[u8], glance: &Glance, scan: &Scan) -> Result<Option<usize>, Reason> {
+fn end(
+    html: &[u8],
+    glance: &Glance,
+    scan: &Scan,
+    given_up: &dyn Fn() -> bool,
+) -> Result<Option<usize>, Reason> {
     let Some(wish) = wish(glance) else { return Ok(None) };
     let end = match scan.mark {
         Spot::Sound => Some(wish),
         // The last one is no tag: it stands in a comment, a script, an attribute.
-        Spot::Swallowed if !glance.hiding => scan::last_end_tag(html)?,
+        Spot::Swallowed if !glance.hiding => scan::last_end_tag(html, given_up)?,
         Spot::Swallowed | Spot::Hidden => None,
     };
     // What a browser opens again round the pixel goes on round what follows it.

@@ -94,29 +94,36 @@ pub fn survey(html: &[u8], charset: Option<&str>, wishes: &Wishes<'_>) -> Result
     let images = marks.is_empty() || glance::may_hold(&seen, marks);
     // No mail is links for the most part; one that were would have its pixel at the end.
     let longest = if wishes.links { seen.len() * 4 } else { seen.len() };
+    let end = pixel::wish(&glance);
     let wanted = Wanted {
         area: glance.area,
         base: glance.base,
         images,
         comments: glance.linked_comments || images && glance.pictured_comments,
-        body: pixel::is_for_start(longest, &glance, wishes.position) || glance.hiding,
+        body: pixel::is_for_start(longest, &glance, wishes.position)
+            || glance.hiding
+            || end.is_some_and(|end| markup::text_goes_on(&seen, end)),
         hiding: glance.hiding,
-        mark_at: pixel::wish(&glance),
+        mark_at: end,
     };
-    let mut scan = scan::scan(&seen, wanted)?;
+    let given_up = wishes.given_up;
+    let mut scan = scan::scan(&seen, wanted, given_up)?;
     let length = seen.len() + if wishes.links { pixel::growth_by_links(&scan) } else { 0 };
     let for_start = pixel::is_for_start(length, &glance, wishes.position);
-    let mut pixel_at = pixel::place(&seen, &glance, &scan, for_start, ends_in_ascii)?;
+    let mut pixel_at = pixel::place(&seen, &glance, &scan, for_start, ends_in_ascii, given_up)?;
     if pixel_at.is_none() && !wanted.body {
         // The end is no place for it, and the start was not asked for.
-        scan = scan::scan(&seen, Wanted { body: true, ..wanted })?;
-        pixel_at = pixel::place(&seen, &glance, &scan, for_start, ends_in_ascii)?;
+        scan = scan::scan(&seen, Wanted { body: true, ..wanted }, given_up)?;
+        pixel_at = pixel::place(&seen, &glance, &scan, for_start, ends_in_ascii, given_up)?;
     }
     let base = scan.base.clone().and_then(|range| attribute(html, range, charset));
     let judge = Judge::new(wishes, charset, base.as_deref());
     let mut draft =
         Draft { html, seen: &seen, charset, judge, links: wishes.links, survey: Survey::empty(false) };
-    for tag in tags_in_order(scan, &seen, images)? {
+    for tag in tags_in_order(scan, &seen, images, given_up)? {
+        if given_up() {
+            return Err(Reason::TooSlow);
+        }
         draft.take(&tag);
     }
     let mut survey = draft.survey;
@@ -145,6 +152,12 @@ pub fn survey_text(
     let mut survey = Survey::empty(true);
     survey.visible = !seen.trim_ascii().is_empty();
     for found in plain_text::urls(&seen, text, charset, format) {
+        if (wishes.given_up)() {
+            return Err(Reason::TooSlow);
+        }
+        if survey.links.len() == scan::MAX_TAGS {
+            return Err(Reason::TooLarge);
+        }
         let FoundUrl { range, before, doubtful } = found;
         let href = charset.decode_lossy(&text[range.clone()]).into_owned();
         let link =
@@ -156,18 +169,29 @@ pub fn survey_text(
 }
 
 /// The tags of the part and those in its conditional comments.
-fn tags_in_order(scan: Scan, seen: &[u8], images: bool) -> Result<Vec<FoundTag>, Reason> {
+fn tags_in_order(
+    scan: Scan,
+    seen: &[u8],
+    images: bool,
+    given_up: &dyn Fn() -> bool,
+) -> Result<Vec<FoundTag>, Reason> {
     let mut tags = scan.tags;
     if scan.comments.is_empty() {
         return Ok(tags);
     }
     for comment in scan.comments {
+        if given_up() {
+            return Err(Reason::TooSlow);
+        }
         let octets = &seen[comment.clone()];
         // `<!--[if …]>` inside `<![endif]-->`
         let Some(start) = memmem::find(octets, b"]>").map(|at| at + 2) else { continue };
         let end = memmem::rfind(octets, b"<![").unwrap_or(octets.len());
         if start < end {
             tags.extend(scan::scan_comment(&octets[start..end], comment.start + start, images)?);
+        }
+        if tags.len() > scan::MAX_TAGS {
+            return Err(Reason::TooLarge);
         }
     }
     tags.sort_by_key(|tag| tag.range.start);
@@ -347,13 +371,23 @@ impl Survey {
 /// As an attribute's value, whatever quotes it has or has not.
 fn escaped(url: &str) -> String {
     let mut text = String::with_capacity(url.len() + 8);
-    for c in url.chars() {
-        match c {
-            '&' => text.push_str("&amp;"),
-            '"' | '\'' | '<' | '>' | '`' => text.push_str(&format!("&#{};", u32::from(c))),
-            c if c.is_ascii_graphic() => text.push(c),
-            c => text.push_str(&format!("&#{};", u32::from(c))),
+    let mut rest = url;
+    // Nearly every URL is one run, a token above all.
+    while let Some(special) = rest.bytes().position(|octet| !is_plain(octet)) {
+        let (run, from) = rest.split_at(special);
+        text.push_str(run);
+        let mut after = from.chars();
+        match after.next() {
+            Some('&') => text.push_str("&amp;"),
+            Some(c) => text.push_str(&format!("&#{};", u32::from(c))),
+            None => {}
         }
+        rest = after.as_str();
     }
+    text.push_str(rest);
     text
+}
+
+fn is_plain(octet: u8) -> bool {
+    octet.is_ascii_graphic() && !matches!(octet, b'&' | b'"' | b'\'' | b'<' | b'>' | b'`')
 }
