@@ -1,7 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use envelope::{Credentials, Envelope, ForwardPath, MailParameters, Reason, Reply, ReversePath};
+use envelope::{
+    Credentials, Envelope, EnvelopeRecipient, ForwardPath, MailParameters, RcptParameters, Reason, Reply,
+    ReversePath,
+};
 use seal::Recipient;
 use smtp::{Greeting, Handler};
 use store::RecipientRecord;
@@ -69,7 +72,7 @@ impl Handler for Conversation {
         };
         match self.begin(route, &reverse_path, &parameters).await {
             Ok(reply) if reply.is_positive() => {
-                let envelope = Envelope { reverse_path, parameters, forward_paths: vec![] };
+                let envelope = Envelope { reverse_path, parameters, recipients: vec![] };
                 self.transaction = Some(Transaction { route, sender, envelope, recipients: vec![] });
                 reply
             }
@@ -77,11 +80,11 @@ impl Handler for Conversation {
         }
     }
 
-    async fn rcpt(&mut self, forward_path: ForwardPath) -> Reply {
+    async fn rcpt(&mut self, forward_path: ForwardPath, parameters: RcptParameters) -> Reply {
         let (Some(transaction), Some((_, provider))) = (&mut self.transaction, &mut self.provider) else {
             return out_of_order();
         };
-        let answer = provider.rcpt(&forward_path).await;
+        let answer = provider.rcpt(&forward_path, &parameters).await;
         if let Ok(reply) = &answer {
             let index = u16::try_from(transaction.recipients.len()).unwrap_or(u16::MAX);
             transaction.recipients.push(RecipientRecord {
@@ -91,7 +94,7 @@ impl Handler for Conversation {
                 reply: reply.text(),
             });
             if reply.is_positive() {
-                transaction.envelope.forward_paths.push(forward_path);
+                transaction.envelope.recipients.push(EnvelopeRecipient { forward_path, parameters });
             }
         }
         let route = transaction.route;
@@ -263,7 +266,7 @@ impl Conversation {
         let mut rewritten = if settings.tracking_enabled {
             let tracking = Tracking {
                 id: submission.id,
-                recipient: match submission.envelope.forward_paths.as_slice() {
+                recipient: match submission.envelope.recipients.as_slice() {
                     [_] => Recipient::Index(submission.only_recipient_index()),
                     _ => Recipient::Shared,
                 },
