@@ -5,7 +5,7 @@ mod fake;
 
 use std::time::Duration;
 
-use envelope::{Credentials, MailParameters, ReversePath, Secret, Severity};
+use envelope::{Credentials, MailParameters, ReversePath, Severity};
 use fake::Act::{C, End, Handshake, Raw, S, Slowly, Stall};
 use fake::certificates::Authority;
 use fake::{Act, Fake, after_ehlo};
