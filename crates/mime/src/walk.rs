@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use crate::delimiter::{delimiter_at, holds_delimiter, next_delimiter};
+use crate::delimiter::{declares_boundary, delimiter_at, holds_delimiter, next_delimiter};
 use crate::media_type::Parameterized;
 use crate::part_header::PartHeader;
 use crate::sealed::seal_of;
@@ -340,6 +340,12 @@ impl<'a> Walk<'a> {
             } else {
                 None
             };
+        }
+        if leaf.obstacle == Some(Obstacle::AttachedMessage)
+            && declares_boundary(&self.raw[leaf.body.clone()], boundaries(&self.open))
+        {
+            // Whose delimiters are they, those of the attached message or those around it?
+            self.in_doubt = true;
         }
         self.leaves.push(leaf);
     }

@@ -178,6 +178,22 @@ fn displayed_parts() {
     }
 }
 
+/// Programs differ in whose delimiter the second is: what follows it is the attached message's to some of them.
+#[test]
+fn an_attached_message_with_the_boundary_of_the_multipart_around_it() {
+    let message = |boundary: &str| {
+        let attached = format!("Content-Type: multipart/mixed; boundary={boundary}\n\nx");
+        mixed(&format!("--b\nContent-Type: message/rfc822\n\n{attached}\n--b\n{HTML}<p>\n--b--"))
+    };
+    let attached = ("1", "message/rfc822", Obstacle::AttachedMessage);
+    for boundary in ["b", "\"b\"", "b; charset=x"] {
+        let left = vec![attached, ("2", "text/html", Obstacle::Malformed)];
+        assert_found(boundary, &message(boundary), &Found { left, ..Found::default() });
+    }
+    let found = Found { html: vec![("2", "<p>")], left: vec![attached], ..Found::default() };
+    assert_found("another boundary", &message("bc"), &found);
+}
+
 #[test]
 fn parts_that_are_left() {
     use Obstacle::{
