@@ -54,6 +54,14 @@ pub(crate) fn holds_delimiter<'a>(text: &[u8], mut boundaries: impl Iterator<Ite
     boundaries.any(|boundary| memmem::find(text, &[b"--", boundary].concat()).is_some())
 }
 
+/// The same for one that closes its multipart.
+pub(crate) fn holds_closing_delimiter<'a>(
+    text: &[u8],
+    mut boundaries: impl Iterator<Item = &'a [u8]>,
+) -> bool {
+    boundaries.any(|boundary| memmem::find(text, &[b"--", boundary, b"--"].concat()).is_some())
+}
+
 /// Does the text, which may hold headers, name one of these boundaries as that of a multipart?
 pub(crate) fn declares_boundary<'a>(text: &[u8], mut boundaries: impl Iterator<Item = &'a [u8]>) -> bool {
     boundaries.any(|boundary| {
@@ -108,6 +116,8 @@ mod tests {
         let boundaries = || ["b".as_bytes(), b"c"].into_iter();
         assert!(holds_delimiter(b"x--c y", boundaries()));
         assert!(!holds_delimiter(b"x-b -- b", boundaries()));
+        assert!(holds_closing_delimiter(b"x--c--y", boundaries()));
+        assert!(!holds_closing_delimiter(b"x--c -- y", boundaries()));
     }
 
     #[test]
