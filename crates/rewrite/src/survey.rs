@@ -201,7 +201,7 @@ impl Draft<'_> {
 
     fn take_image(&mut self, tag: &FoundTag) {
         let src = tag.url.clone().and_then(|range| attribute(self.html, range, self.charset));
-        if src.is_some_and(|src| self.judge.is_own_pixel(&src)) {
+        if src.is_some_and(|src| self.judge.is_own_pixel(&src)) && !joins_markup(self.seen, &tag.range) {
             self.survey.removals.push(tag.range.clone());
             self.survey.changes_history = true;
         }
@@ -269,6 +269,24 @@ fn removed(html: &[u8], switches: &[Switch]) -> Vec<Range<usize>> {
     }
     removed
 }
+
+/// Would the texts before and behind become a tag or a character reference if nothing were between them any more?
+fn joins_markup(html: &[u8], range: &Range<usize>) -> bool {
+    let (before, behind) = (&html[..range.start], html.get(range.end..).unwrap_or_default());
+    let in_name = |octet: &u8| octet.is_ascii_alphanumeric() || *octet == b'#';
+    let name = before.iter().rev().take(MAX_REFERENCE_OCTETS).take_while(|octet| in_name(octet)).count();
+    match (&before[..before.len() - name], behind.first()) {
+        ([.., b'<'], Some(next)) if name == 0 => {
+            next.is_ascii_alphabetic() || matches!(next, b'/' | b'!' | b'?')
+        }
+        ([.., b'<', b'/'], Some(next)) if name == 0 => !next.is_ascii_whitespace(),
+        ([.., b'&'], Some(next)) => in_name(next) || *next == b';',
+        _ => false,
+    }
+}
+
+/// The longest is `&CounterClockwiseContourIntegral;`.
+const MAX_REFERENCE_OCTETS: usize = 40;
 
 /// An attribute's value, entities undone. `None`: octets that the charset does not have, or NUL, which browsers replace
 /// (WHATWG HTML §13.2.5.36) and other programs do not.
