@@ -46,6 +46,6 @@ bless:
 fuzz-smoke:
     mkdir -p fuzz/corpus && cd fuzz && for target in mime_locate splice rewrite survey; do RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target -- -max_total_time=60 -dict=waxseal.dict; done
 
-# Seeds a bug at a time and demands that the tests see it; half an hour
+# Seeds a bug at a time into a copy and demands that the tests see it; a quarter of an hour
 mutations:
     tests/mutations/run.sh
