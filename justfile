@@ -22,11 +22,12 @@ deny:
 test:
     cargo test --locked
 
-# The real binary, clients we did not write, and a browser: needs curl, python3, swaks, Node and Chromium
+# The real binary, clients we did not write, and a browser: what they need is at the top of .ci/run
 e2e:
+    npm ci --prefix tests/clients --no-audit --no-fund --silent
     npm ci --prefix tests/browser --no-audit --no-fund --silent
     npm ci --prefix tests/browser/render --no-audit --no-fund --silent
-    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test demo_in_a_browser --test looks_the_same -- --ignored
+    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test real_clients --test demo_in_a_browser --test looks_the_same -- --ignored
 
 # The first five minutes, by itself
 demo:
@@ -45,6 +46,6 @@ bless:
 fuzz-smoke:
     mkdir -p fuzz/corpus && cd fuzz && for target in mime_locate splice rewrite survey; do RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target -- -max_total_time=60 -dict=waxseal.dict; done
 
-# Seeds a bug at a time and demands that the tests see it; half an hour
+# Seeds a bug at a time into a copy and demands that the tests see it; a quarter of an hour
 mutations:
     tests/mutations/run.sh

@@ -5,7 +5,7 @@ mod harness;
 
 use std::os::unix::fs::PermissionsExt;
 
-use envelope::{Credentials, ForwardPath, MailParameters, Mailbox, ReversePath, Secret};
+use envelope::{Credentials, ForwardPath, MailParameters, Mailbox, ReversePath};
 use harness::certificates::Authority;
 use harness::client::Client;
 use harness::provider::{Provider, Script};
@@ -39,7 +39,7 @@ impl Program {
     }
 
     async fn log_in(&self, login: &str, password: &str) -> Result<Connection, HandoffError> {
-        let credentials = Credentials { login: login.into(), password: Secret::new(password) };
+        let credentials = Credentials::with_password(login, password);
         Connection::open(&self.relay, Some(&credentials)).await
     }
 }
@@ -51,7 +51,7 @@ async fn send(connection: &mut Connection, from: &str) -> String {
         return reply.to_string();
     }
     let to = ForwardPath::Mailbox(Mailbox::parse("jo@example.net").unwrap());
-    connection.rcpt(&to).await.unwrap();
+    connection.rcpt(&to, &envelope::RcptParameters::default()).await.unwrap();
     connection.content(b"", CONTENT).await.unwrap().to_string()
 }
 

@@ -15,10 +15,10 @@ mod reply_code;
 mod timestamp;
 
 pub use choice::Choice;
-pub use credentials::{Credentials, Secret};
+pub use credentials::{CredentialKind, Credentials, Secret};
 pub use enhanced_status_code::EnhancedStatusCode;
 pub use mailbox::{AddressError, Mailbox};
-pub use parameters::{Body, Envelope, MailParameters};
+pub use parameters::{Body, Envelope, EnvelopeRecipient, MailParameters, Notify, RcptParameters, Ret};
 pub use path::{ForwardPath, ReversePath};
 pub use reason::Reason;
 pub use relay_id::{RelayId, RelayIdError};

@@ -24,6 +24,7 @@ pub(crate) fn splice(out: &mut Vec<u8>, text: &[u8], changes: &[Change<'_>]) -> 
             edit: change.edit,
             range: start..out.len() - before,
             replaced: change.range.len(),
+            joins: text[change.range.clone()].contains(&b'\n'),
             had_passed: first_line.max(last_line) > MAX_LINE_OCTETS,
         });
     }
@@ -40,6 +41,8 @@ struct Written {
     range: Range<usize>,
     /// Octets that it stands in the place of.
     replaced: usize,
+    /// A line end among them.
+    joins: bool,
     /// Its line had been too long before.
     had_passed: bool,
 }
@@ -88,7 +91,8 @@ fn blamed(line: &Line, on_line: &[Written]) -> Option<usize> {
     let mut length = line.content.len().saturating_sub(growth);
     let passes = |change: &&Written| {
         length += change.growth(line);
-        length > MAX_LINE_OCTETS
+        // Where two lines become one, an edit that adds nothing is not to blame, be it the first.
+        length > MAX_LINE_OCTETS && (change.growth(line) > 0 || change.joins)
     };
     on_line.iter().find(passes).or(on_line.last()).map(|change| change.edit)
 }
@@ -110,6 +114,12 @@ mod tests {
             ("the second passes", x(996), vec![(5..5, "u"), (9..9, "uu")], too_long(1)),
             ("counted as they were given", x(996), vec![(9..9, "uu"), (5..5, "u")], too_long(0)),
             ("two lines joined", x(600) + "\r\n" + &x(600), vec![(600..602, "")], too_long(0)),
+            (
+                "two lines joined behind a change that adds nothing",
+                x(600) + "\r\n" + &x(600),
+                vec![(5..6, "u"), (600..602, "\r")],
+                too_long(1),
+            ),
             ("longer, and shorter behind it", x(990), vec![(5..5, "123456789"), (900..980, "")], Ok(())),
             ("a line end written", x(998), vec![(500..500, "u\r\nu")], Ok(())),
             (

@@ -2,7 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use envelope::{Credentials, Envelope, ForwardPath, MailParameters, Reason, Reply, ReversePath};
+use envelope::{
+    Credentials, Envelope, EnvelopeRecipient, ForwardPath, MailParameters, RcptParameters, Reason, Reply,
+    ReversePath,
+};
 use seal::Recipient;
 use smtp::{Greeting, Handler};
 use store::RecipientRecord;
@@ -70,7 +73,7 @@ impl Handler for Conversation {
         };
         match self.begin(route, &reverse_path, &parameters).await {
             Ok(reply) if reply.is_positive() => {
-                let envelope = Envelope { reverse_path, parameters, forward_paths: vec![] };
+                let envelope = Envelope { reverse_path, parameters, recipients: vec![] };
                 self.transaction = Some(Transaction { route, sender, envelope, recipients: vec![] });
                 reply
             }
@@ -78,11 +81,11 @@ impl Handler for Conversation {
         }
     }
 
-    async fn rcpt(&mut self, forward_path: ForwardPath) -> Reply {
+    async fn rcpt(&mut self, forward_path: ForwardPath, parameters: RcptParameters) -> Reply {
         let (Some(transaction), Some((_, provider))) = (&mut self.transaction, &mut self.provider) else {
             return out_of_order();
         };
-        let answer = provider.rcpt(&forward_path).await;
+        let answer = provider.rcpt(&forward_path, &parameters).await;
         if let Ok(reply) = &answer {
             let index = u16::try_from(transaction.recipients.len()).unwrap_or(u16::MAX);
             transaction.recipients.push(RecipientRecord {
@@ -92,7 +95,7 @@ impl Handler for Conversation {
                 reply: reply.text(),
             });
             if reply.is_positive() {
-                transaction.envelope.forward_paths.push(forward_path);
+                transaction.envelope.recipients.push(EnvelopeRecipient { forward_path, parameters });
             }
         }
         let route = transaction.route;
@@ -273,7 +276,7 @@ impl Conversation {
         let mut rewritten = if settings.tracking_enabled {
             let tracking = Tracking {
                 id: submission.id,
-                recipient: match submission.envelope.forward_paths.as_slice() {
+                recipient: match submission.envelope.recipients.as_slice() {
                     [_] => Recipient::Index(submission.only_recipient_index()),
                     _ => Recipient::Shared,
                 },

@@ -52,7 +52,7 @@ pub(crate) fn handed_off(submission: &Submission, rewritten: &Rewritten, reply: 
     tracing::info!(
         id = %submission.id,
         sender = %address(&submission.sender),
-        recipients = submission.envelope.forward_paths.len(),
+        recipients = submission.envelope.recipients.len(),
         upstream = %submission.upstream,
         code = reply.code().get(),
         opens = rewritten.pixel,

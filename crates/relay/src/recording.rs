@@ -33,13 +33,13 @@ impl Submission {
     /// Mail to oneself alone gets no pixel: its opens would all be one's own.
     pub(crate) fn trackable(&self, choice: Choice) -> Choice {
         let is_sender = |mailbox: &Mailbox| mailbox.as_str().eq_ignore_ascii_case(&self.sender);
-        let only_self = self.envelope.forward_paths.iter().all(|path| path.mailbox().is_some_and(is_sender));
+        let only_self = self.envelope.forward_paths().all(|path| path.mailbox().is_some_and(is_sender));
         Choice { opens: choice.opens && !only_self, ..choice }
     }
 
     /// Does one of the patterns name one of the recipients?
     pub(crate) fn any_recipient(&self, patterns: &[AddressPattern]) -> bool {
-        let mailboxes = || self.envelope.forward_paths.iter().filter_map(ForwardPath::mailbox);
+        let mailboxes = || self.envelope.forward_paths().filter_map(ForwardPath::mailbox);
         patterns.iter().any(|pattern| mailboxes().any(|mailbox| pattern.matches(mailbox.as_str())))
     }
 

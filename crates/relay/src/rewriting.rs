@@ -161,6 +161,9 @@ impl<'a> Parts<'a> {
                         link.kept.get_or_insert(reason);
                         link.target = None;
                     }
+                    if pixel_part == Some(number) {
+                        rewritten.because(reason);
+                    }
                     rewritten.parts.push(PartNote { path: found.part.path.clone(), reason });
                 }
             }

@@ -103,12 +103,14 @@ fn start(html: &[u8], glance: &Glance, scan: &Scan) -> Option<usize> {
         scan.body_start.filter(|start| glance.formatting.is_none_or(|formatting| formatting >= *start));
     body.or_else(|| {
         let start = if html.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        // White space before a body begins is nothing; behind the pixel it would be text.
+        let rest = html[start..].trim_ascii_start();
         // What is nothing before a body begins, `</p>` for one, is something in it.
-        let begins = match html[start..].trim_ascii_start() {
+        let begins = match rest {
             [b'<', next, ..] => next.is_ascii_alphabetic(),
             other => !other.is_empty(),
         };
-        (begins && !glance.head).then_some(start)
+        (begins && !glance.head).then_some(html.len() - rest.len())
     })
 }
 

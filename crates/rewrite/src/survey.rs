@@ -74,6 +74,8 @@ struct Place {
     range: Range<usize>,
     /// Where it led before an earlier mail of ours tracked it.
     original: Option<String>,
+    /// The `>` of its tag follows at once.
+    before_bracket: bool,
 }
 
 /// Looks through one HTML part: `html` is its octets, the content-transfer-encoding undone, in `charset`.
@@ -163,7 +165,7 @@ pub fn survey_text(
         let link =
             Candidate { href: (!doubtful).then_some(Cow::Borrowed(&*href)), switched_off: false, bare: true };
         let judged = judge.judge(&link, || charset.decode_lossy(&text[before]).into_owned());
-        survey.take(range, href, judged, wishes.links);
+        survey.take(range, false, href, judged, wishes.links);
     }
     Ok(survey)
 }
@@ -186,7 +188,11 @@ fn tags_in_order(
         let octets = &seen[comment.clone()];
         // `<!--[if …]>` inside `<![endif]-->`
         let Some(start) = memmem::find(octets, b"]>").map(|at| at + 2) else { continue };
-        let end = memmem::rfind(octets, b"<![").unwrap_or(octets.len());
+        // A tag that nothing but the comment's own end would close is none.
+        let Some(inside) = octets.strip_suffix(b"-->").or_else(|| octets.strip_suffix(b"--!>")) else {
+            continue;
+        };
+        let end = memmem::rfind(inside, b"<![").unwrap_or(inside.len());
         if start < end {
             tags.extend(scan::scan_comment(&octets[start..end], comment.start + start, images)?);
         }
@@ -219,16 +225,14 @@ impl Draft<'_> {
 
     fn take_image(&mut self, tag: &FoundTag) {
         let src = tag.url.clone().and_then(|range| attribute(self.html, range, self.charset));
-        if src.is_some_and(|src| self.judge.is_own_pixel(&src)) {
+        if src.is_some_and(|src| self.judge.is_own_pixel(&src)) && !joins_markup(self.seen, &tag.range) {
             self.survey.removals.push(tag.range.clone());
             self.survey.changes_history = true;
         }
     }
 
     fn take_link(&mut self, tag: &FoundTag) {
-        for switch in &tag.switches {
-            self.survey.removals.push(with_blanks_before(self.seen, switch));
-        }
+        self.survey.removals.extend(removed(self.seen, &tag.switches));
         let Some(range) = tag.url.clone() else { return };
         let href = attribute(self.html, range.clone(), self.charset);
         let switched_off = tag
@@ -239,7 +243,8 @@ impl Draft<'_> {
         let judged = self.judge.judge(&link, || self.text(tag));
         let lossy = || self.charset.decode_lossy(&self.html[range.clone()]);
         let href = link.href.unwrap_or_else(lossy).into_owned();
-        self.survey.take(range, href, judged, self.links);
+        let before_bracket = self.html.get(range.end) == Some(&b'>');
+        self.survey.take(range, before_bracket, href, judged, self.links);
     }
 
     /// What the link says to a reader.
@@ -260,17 +265,52 @@ impl Draft<'_> {
 /// A link's text is looked at no further than this, in octets of markup.
 const TEXT_OCTETS: usize = 4_096;
 
-/// The attribute with the blanks before it, as long as that parts nothing: `<a data-waxseal="off"href=x>` needs them.
-fn with_blanks_before(html: &[u8], switch: &Switch) -> Range<usize> {
-    let Range { start, end } = switch.range.clone();
+/// The attributes to take out of a tag, each with the blanks before it where these part nothing any more:
+/// `<a data-waxseal="off"href=x>` needs them.
+///
+/// One stays where what is around it would mean something else without it: in `<a href data-waxseal=""=x>` the name `=x` would
+/// become the value of the one before, in `<a/data-waxseal=off>` a slash that parted two attributes the end of the element.
+fn removed(html: &[u8], switches: &[Switch]) -> Vec<Range<usize>> {
     let blank = |octet: &u8| matches!(octet, b' ' | b'\t' | b'\r' | b'\n' | 0x0c);
-    match html.get(end) {
-        Some(next) if blank(next) || *next == b'>' => {
-            html[..start].iter().rposition(|octet| !blank(octet)).map_or(0, |at| at + 1)..end
+    let mut removed: Vec<Range<usize>> = Vec::new();
+    // What stands before, the earlier ones gone: a slash, and blanks behind that.
+    let (mut slash, mut blanks) = (false, false);
+    for Switch { range, .. } in switches {
+        let Range { start, end } = range.clone();
+        let kept = html[..start].iter().rposition(|octet| !blank(octet)).map_or(0, |at| at + 1);
+        let behind = html.get(end..).unwrap_or_default();
+        if removed.last().is_some_and(|last| last.end == kept) {
+            blanks |= kept < start;
+        } else {
+            (slash, blanks) = (html[..kept].ends_with(b"/"), kept < start);
         }
-        _ => start..end,
+        match (behind.iter().find(|octet| !blank(octet)), behind.first()) {
+            (None | Some(b'='), _) => {}
+            (_, Some(b'>')) if slash && !blanks => {}
+            (_, Some(next)) if !slash && (blank(next) || *next == b'>') => removed.push(kept..end),
+            _ => removed.push(start..end),
+        }
+    }
+    removed
+}
+
+/// Would the texts before and behind become a tag or a character reference if nothing were between them any more?
+fn joins_markup(html: &[u8], range: &Range<usize>) -> bool {
+    let (before, behind) = (&html[..range.start], html.get(range.end..).unwrap_or_default());
+    let in_name = |octet: &u8| octet.is_ascii_alphanumeric() || *octet == b'#';
+    let name = before.iter().rev().take(MAX_REFERENCE_OCTETS).take_while(|octet| in_name(octet)).count();
+    match (&before[..before.len() - name], behind.first()) {
+        ([.., b'<'], Some(next)) if name == 0 => {
+            next.is_ascii_alphabetic() || matches!(next, b'/' | b'!' | b'?')
+        }
+        ([.., b'<', b'/'], Some(next)) if name == 0 => !next.is_ascii_whitespace(),
+        ([.., b'&'], Some(next)) => in_name(next) || *next == b';',
+        _ => false,
     }
 }
+
+/// The longest is `&CounterClockwiseContourIntegral;`.
+const MAX_REFERENCE_OCTETS: usize = 40;
 
 /// An attribute's value, entities undone. `None`: octets that the charset does not have, or NUL, which browsers replace
 /// (WHATWG HTML §13.2.5.36) and other programs do not.
@@ -284,10 +324,10 @@ fn attribute(html: &[u8], range: Range<usize>, charset: Charset) -> Option<Cow<'
 }
 
 impl Survey {
-    fn take(&mut self, range: Range<usize>, href: String, judged: Judged, links: bool) {
+    fn take(&mut self, range: Range<usize>, before_bracket: bool, href: String, judged: Judged, links: bool) {
         let Judged { decision, original } = judged;
         self.changes_history |= original.is_some();
-        let place = Place { range, original };
+        let place = Place { range, original, before_bracket };
         if links {
             self.links.push(Link { href, decision });
             self.places.push(place);
@@ -337,7 +377,7 @@ impl Survey {
             match url {
                 Some(url) => edits.push(Edit {
                     range: place.range.clone(),
-                    replacement: self.written(url),
+                    replacement: self.written(url, place),
                     link: Some(index),
                 }),
                 None => edits.extend(self.restored(place)),
@@ -360,11 +400,20 @@ impl Survey {
 
     fn restored(&self, place: &Place) -> Option<Edit> {
         let original = place.original.clone()?;
-        Some(Edit { range: place.range.clone(), replacement: self.written(original), link: None })
+        Some(Edit { range: place.range.clone(), replacement: self.written(original, place), link: None })
     }
 
-    fn written(&self, url: String) -> Vec<u8> {
-        if self.plain { url.into_bytes() } else { escaped(&url).into_bytes() }
+    fn written(&self, url: String, place: &Place) -> Vec<u8> {
+        if self.plain {
+            return url.into_bytes();
+        }
+        let mut text = escaped(&url);
+        // `-->` would end a conditional comment.
+        if place.before_bracket && (text.ends_with("--") || text.ends_with("--!")) {
+            let last = text.pop().map(u32::from).unwrap_or_default();
+            text.push_str(&format!("&#{last};"));
+        }
+        text.into_bytes()
     }
 }
 

@@ -309,6 +309,27 @@ fn outlooks_conditional_comments() {
     }
 }
 
+/// What stands in a conditional comment must not be what ends it.
+#[test]
+fn conditional_comments_end_where_they_ended() {
+    assert_eq!(each("<!--[if mso]><v:rect href=https://example.com/-->x"), [""; 0], "no tag ends there");
+    assert_eq!(each("<!--[if mso]><v:rect href=https://example.com/--!>x"), [""; 0], "no tag ends there");
+    let unquoted = "<!--[if mso]><a href=https://example.com/><![endif]-->";
+    let quoted = "<!--[if mso]><a href=\"https://example.com/\"><![endif]-->";
+    for (html, url, written) in [
+        (unquoted, "https://t.example.com/c/ab--", "/ab-&#45;>"),
+        (unquoted, "https://t.example.com/c/a--!", "/a--&#33;>"),
+        (unquoted, "https://t.example.com/c/ab-c", "/ab-c>"),
+        (quoted, "https://t.example.com/c/ab--", "/ab--\">"),
+    ] {
+        let found = survey(html.as_bytes(), None).unwrap();
+        let edited = apply(html.as_bytes(), &found.edits(&mut |_| Some(url.to_owned()), None));
+        assert!(String::from_utf8_lossy(&edited).contains(written), "{}", edited.escape_ascii());
+        let again = survey(&edited, None).unwrap();
+        assert_eq!(again.links.iter().map(|link| link.href.as_str()).collect::<Vec<_>>(), [url]);
+    }
+}
+
 #[test]
 fn base() {
     for (html, expected) in [
@@ -352,14 +373,24 @@ fn the_senders_switch() {
         ("<a href=\"LINK\" data-waxseal=\"off\">x</a>", "<a href=\"LINK\">x</a>"),
         ("<a data-waxseal=off href=\"LINK\">x</a>", "<a href=\"LINK\">x</a>"),
         ("<a\r\n  data-waxseal = 'OFF'\r\n  href=\"LINK\">x</a>", "<a\r\n  href=\"LINK\">x</a>"),
-        ("<a href=LINK data-waxseal>x</a>", "<a href=LINK>x</a>"),
-        ("<a href=LINK DATA-WAXSEAL=\"\">x</a>", "<a href=LINK>x</a>"),
+        ("<a href=LINK#x data-waxseal>x</a>", "<a href=LINK#x>x</a>"),
+        ("<a href=LINK#x DATA-WAXSEAL=\"\">x</a>", "<a href=LINK#x>x</a>"),
+        // `x/>` may look to somebody as if the slash were no part of the value.
+        ("<a href=LINK data-waxseal>x</a>", "<a href=LINK >x</a>"),
         ("<a data-waxseal=\"off\"href=\"LINK\">x</a>", "<a href=\"LINK\">x</a>"),
         ("<a href=LINK data-waxseal=\"off\"/>x</a>", "<a href=LINK />x</a>"),
         ("<a title=\"y\"data-waxseal=\"off\" href=\"LINK\">x</a>", "<a title=\"y\" href=\"LINK\">x</a>"),
         ("<a data-waxseal=off data-waxseal=off href=\"LINK\">x</a>", "<a href=\"LINK\">x</a>"),
         ("<a data-waxseal=\"no thanks\" href=\"LINK\">x</a>", "<a href=\"LINK\">x</a>"),
         ("<area data-waxseal=off href=\"LINK\">x", "<area href=\"LINK\">x"),
+        // Without it the next attribute, whose name is `=x`, would be the value of the one before.
+        ("<a href=\"LINK\" b data-waxseal=\"\"=x>x</a>", "<a href=\"LINK\" b data-waxseal=\"\"=x>x</a>"),
+        ("<a href=\"LINK\" b data-waxseal=off =x>x</a>", "<a href=\"LINK\" b data-waxseal=off =x>x</a>"),
+        // Without it the slash would end the element, in an `svg`.
+        ("<a href=\"LINK\"/data-waxseal=off>x</a>", "<a href=\"LINK\"/data-waxseal=off>x</a>"),
+        ("<a href=\"LINK\"/ data-waxseal=off>x</a>", "<a href=\"LINK\"/ >x</a>"),
+        ("<a href=\"LINK\"/data-waxseal=off data-waxseal>x</a>", "<a href=\"LINK\"/ >x</a>"),
+        ("<a data-waxseal=off/ href=\"LINK\">x</a>", "<a href=\"LINK\">x</a>"),
     ] {
         let before = before.replace("LINK", link);
         assert_eq!(each(&before), ["keep data_waxseal_off"], "{before}");

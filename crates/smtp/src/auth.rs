@@ -92,7 +92,7 @@ fn complete(login: &str, password: &str) -> Step {
     if login.is_empty() || password.is_empty() {
         return Step::Denied(Reply::of(535, "5.7.8", "Login and password must not be empty"));
     }
-    Step::Credentials(Credentials { login: login.to_owned(), password: Secret::new(password) })
+    Step::Credentials(Credentials::with_password(login, password))
 }
 
 fn malformed(text: &str) -> Step {

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use envelope::{ForwardPath, MailParameters, ReversePath, Secret};
+use envelope::{ForwardPath, MailParameters, RcptParameters, ReversePath, Secret};
 
 use crate::parameters::{mail_parameters, no_parameters};
 use crate::path::{forward_path, reverse_path};
@@ -17,6 +17,7 @@ pub(crate) enum Command {
     },
     Rcpt {
         forward_path: ForwardPath,
+        parameters: RcptParameters,
     },
     Data,
     Rset,
@@ -133,7 +134,7 @@ fn rcpt(argument: &str) -> Result<Command, SyntaxError> {
         after_keyword(argument, "TO:").ok_or(SyntaxError::Argument("The command is RCPT TO:<address>"))?;
     let (forward_path, parameters) = forward_path(path)?;
     no_parameters(parameters)?;
-    Ok(Command::Rcpt { forward_path })
+    Ok(Command::Rcpt { forward_path, parameters: RcptParameters::default() })
 }
 
 /// Strips `FROM:` or `TO:` in any case, and the blank that some clients put behind it.

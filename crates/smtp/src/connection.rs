@@ -157,7 +157,7 @@ impl<S: Service> Connection<S> {
         };
         let reply = match event {
             Event::Mail { reverse_path, parameters } => handler.mail(reverse_path, parameters).await,
-            Event::Rcpt { forward_path } => handler.rcpt(forward_path).await,
+            Event::Rcpt { forward_path, parameters } => handler.rcpt(forward_path, parameters).await,
             Event::Content { content, greeting } => {
                 let reply = handler.content(content, &greeting).await;
                 self.room = None;

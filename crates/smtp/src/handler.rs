@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 
-use envelope::{Credentials, ForwardPath, MailParameters, Reply, ReversePath};
+use envelope::{Credentials, ForwardPath, MailParameters, RcptParameters, Reply, ReversePath};
 
 /// Whom the listener asks: makes one [`Handler`] for each connection that gets that far.
 pub trait Service: Send + Sync + 'static {
@@ -41,7 +41,11 @@ pub trait Handler: Send + 'static {
     ) -> impl Future<Output = Reply> + Send;
 
     /// RCPT, once per recipient: 2yz takes it.
-    fn rcpt(&mut self, forward_path: ForwardPath) -> impl Future<Output = Reply> + Send;
+    fn rcpt(
+        &mut self,
+        forward_path: ForwardPath,
+        parameters: RcptParameters,
+    ) -> impl Future<Output = Reply> + Send;
 
     /// The content after its final dot, the client's dots taken off, all lines ended by CRLF.
     /// 2yz takes the message over (RFC 5321 §6.1).

@@ -70,7 +70,8 @@ mod tests {
     #[test]
     fn parameters_of_mail() {
         use SyntaxError::{Parameter, UnknownParameter};
-        let known = |size, body, smtputf8| Ok(MailParameters { size, body, smtputf8 });
+        let known =
+            |size, body, smtputf8| Ok(MailParameters { size, body, smtputf8, ..MailParameters::default() });
         for (text, expected) in [
             ("", known(None, None, false)),
             ("  SIZE=1  BODY=8bitmime ", known(Some(1), Some(Body::EightBitMime), false)),

@@ -215,7 +215,7 @@ impl Session {
         match command {
             Command::Hello(client) => self.hello(client),
             Command::Mail { reverse_path, parameters } => self.mail(reverse_path, parameters),
-            Command::Rcpt { forward_path } => self.rcpt(forward_path),
+            Command::Rcpt { forward_path, parameters } => self.rcpt(forward_path, parameters),
             Command::Data => self.data(),
             Command::Rset => self.rset(),
             Command::Auth { mechanism, initial_response } => self.auth(mechanism, initial_response.as_ref()),

@@ -110,6 +110,17 @@ pub enum StoreError {
     /// No answer in time.
     #[error("the store did not answer in time")]
     TimedOut,
+    /// Less room than `store.low_disk`: no new mail is taken into the queue, so that what is there gets out.
+    #[error("the disk of the queue is nearly full")]
+    DiskLow,
+    /// A queued content is not what was put.
+    #[error("the queued message {id} is damaged: {what}")]
+    Damaged {
+        /// Which message.
+        id: envelope::RelayId,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Too many writes wait for an answer already.
     #[error("too many writes wait for the store")]
     Crowded,

@@ -5,6 +5,8 @@
 
 mod store;
 
+mod queue;
+
 mod choice;
 mod event;
 mod message;
@@ -33,6 +35,10 @@ pub use error::StoreError;
 pub use event::{Event, StoredEvent};
 pub use journal::Journal;
 pub use message::{LinkRecord, MessageFilter, MessageRecord, MessageSummary, PartNote, RecipientRecord};
+pub use queue::{
+    Copies, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
+    RecipientState,
+};
 pub use recorder::{Recorded, Recorder};
 pub use sender::SenderRecord;
 pub use sqlite::SqliteStore;

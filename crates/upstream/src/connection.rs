@@ -2,7 +2,7 @@ use std::fmt::{self, Display};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use envelope::{Body, Credentials, ForwardPath, MailParameters, Reply, ReversePath};
+use envelope::{Body, Credentials, ForwardPath, MailParameters, RcptParameters, Reply, ReversePath};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Quit, Rset};
 use lettre::transport::smtp::extension::ClientId;
@@ -116,7 +116,11 @@ impl Connection {
     ///
     /// # Errors
     /// [`HandoffError::Utf8NotOffered`] before anything is sent; the others are unharmed.
-    pub async fn rcpt(&mut self, forward_path: &ForwardPath) -> Result<Reply, HandoffError> {
+    pub async fn rcpt(
+        &mut self,
+        forward_path: &ForwardPath,
+        _parameters: &RcptParameters,
+    ) -> Result<Reply, HandoffError> {
         let is_ascii = forward_path.mailbox().is_none_or(envelope::Mailbox::is_ascii);
         if !is_ascii && self.utf8 != Utf8::Sent {
             return Err(self.utf8_not_offered());

@@ -5,7 +5,7 @@ mod fake;
 
 use std::time::Duration;
 
-use envelope::{Credentials, MailParameters, ReversePath, Secret, Severity};
+use envelope::{Credentials, MailParameters, ReversePath, Severity};
 use fake::Act::{C, End, Handshake, Raw, S, Slowly, Stall};
 use fake::certificates::Authority;
 use fake::{Act, Fake, after_ehlo};
@@ -23,7 +23,7 @@ async fn refused(upstream: &Upstream, login: Option<&Credentials>) -> HandoffErr
 }
 
 fn ana() -> Credentials {
-    Credentials { login: "ana@x.test".into(), password: Secret::new("hunter2") }
+    Credentials::with_password("ana@x.test", "hunter2")
 }
 
 /// `\0ana@x.test\0hunter2`, by another program than ours.
@@ -83,8 +83,12 @@ async fn helo_when_ehlo_is_refused() {
     .await;
     let mut connection = Connection::open(&fake.upstream(), None).await.unwrap();
     assert_eq!(*connection.extensions(), waxseal_upstream::Extensions::default());
-    let parameters =
-        MailParameters { size: Some(10), body: Some(envelope::Body::EightBitMime), smtputf8: true };
+    let parameters = MailParameters {
+        size: Some(10),
+        body: Some(envelope::Body::EightBitMime),
+        smtputf8: true,
+        ..MailParameters::default()
+    };
     connection.mail(&ReversePath::Null, &parameters).await.unwrap();
     drop(connection);
     fake.finish().await;
@@ -412,7 +416,7 @@ async fn a_refused_login_has_the_providers_words_and_no_secrets() {
 #[tokio::test]
 async fn a_login_with_a_nul_is_not_sent() {
     let fake = Fake::start(after_ehlo(&["AUTH PLAIN"], vec![End])).await;
-    let login = Credentials { login: "ana\0root".into(), password: Secret::new("x") };
+    let login = Credentials::with_password("ana\0root", "x");
     let error = refused(&fake.upstream(), Some(&login)).await;
     assert_eq!(error.reply().code().get(), 535);
     fake.finish().await;

@@ -3,7 +3,7 @@
 
 mod fake;
 
-use envelope::{Body, ForwardPath, MailParameters, Mailbox, ReversePath, Severity};
+use envelope::{Body, ForwardPath, MailParameters, Mailbox, RcptParameters, ReversePath, Severity};
 use fake::Act::{C, Content, End, Raw, S, Sink, Stall};
 use fake::{Act, Fake, after_data, after_ehlo};
 use proptest::prelude::*;
@@ -23,13 +23,21 @@ const HELLO: &[u8] = b"Subject: hello\r\n\r\nhello\r\n";
 async fn before_data(fake: &Fake) -> Connection {
     let mut connection = Connection::open(&fake.impatient(), None).await.unwrap();
     assert_eq!(connection.mail(&ana(), &MailParameters::default()).await.unwrap().code().get(), 250);
-    assert_eq!(connection.rcpt(&to("jo@y.test")).await.unwrap().code().get(), 250);
+    assert_eq!(
+        connection.rcpt(&to("jo@y.test"), &RcptParameters::default()).await.unwrap().code().get(),
+        250
+    );
     connection
 }
 
 #[tokio::test]
 async fn parameters_that_are_offered_go_along_and_no_others() {
-    let all = MailParameters { size: Some(500), body: Some(Body::EightBitMime), smtputf8: true };
+    let all = MailParameters {
+        size: Some(500),
+        body: Some(Body::EightBitMime),
+        smtputf8: true,
+        ..MailParameters::default()
+    };
     let seven_bit = MailParameters { body: Some(Body::SevenBit), ..MailParameters::default() };
     for (extensions, parameters, expected) in [
         (
@@ -66,8 +74,17 @@ async fn what_the_provider_does_not_take_is_refused_before_it_is_sent() {
     assert_eq!(error.reply().code().get(), 553);
 
     connection.mail(&ana(), &MailParameters::default()).await.unwrap();
-    assert_eq!(connection.rcpt(&to("jörg@y.test")).await.unwrap_err().reply().code().get(), 553);
-    connection.rcpt(&to("jo@y.test")).await.unwrap();
+    assert_eq!(
+        connection
+            .rcpt(&to("jörg@y.test"), &RcptParameters::default())
+            .await
+            .unwrap_err()
+            .reply()
+            .code()
+            .get(),
+        553
+    );
+    connection.rcpt(&to("jo@y.test"), &RcptParameters::default()).await.unwrap();
     for (content, code) in [
         (&b"a\nb\r\n"[..], 554),
         (b"a\rb\r\n", 554),
@@ -118,7 +135,7 @@ async fn each_recipient_has_the_providers_own_words() {
         (to("\"a b\"@y.test"), "250 "),
         (ForwardPath::Postmaster, "571 5.7.1 not you"),
     ] {
-        assert_eq!(connection.rcpt(&path).await.unwrap().to_string(), expected);
+        assert_eq!(connection.rcpt(&path, &RcptParameters::default()).await.unwrap().to_string(), expected);
     }
     let reply = connection.content(b"Received: by us\r\n", HELLO).await.unwrap();
     assert_eq!(reply.to_string(), "250 2.0.0 queued as 42");
@@ -162,12 +179,12 @@ async fn a_connection_is_used_for_the_next_message_also_after_refusals() {
     let refused = connection.mail(&ana(), &MailParameters::default()).await.unwrap();
     assert_eq!(refused.code().get(), 550);
     connection.mail(&ana(), &MailParameters::default()).await.unwrap();
-    connection.rcpt(&to("jo@y.test")).await.unwrap();
+    connection.rcpt(&to("jo@y.test"), &RcptParameters::default()).await.unwrap();
     assert_eq!(connection.content(b"", HELLO).await.unwrap().code().get(), 451);
     connection.reset().await.unwrap();
     for _ in 0..3 {
         connection.mail(&ana(), &MailParameters::default()).await.unwrap();
-        connection.rcpt(&to("jo@y.test")).await.unwrap();
+        connection.rcpt(&to("jo@y.test"), &RcptParameters::default()).await.unwrap();
         assert!(connection.content(b"", HELLO).await.unwrap().is_positive());
     }
     connection.quit().await;
@@ -263,7 +280,7 @@ async fn odd_contents_arrive_octet_for_octet() {
     ];
     for content in contents {
         connection.mail(&ana(), &MailParameters::default()).await.unwrap();
-        connection.rcpt(&to("jo@y.test")).await.unwrap();
+        connection.rcpt(&to("jo@y.test"), &RcptParameters::default()).await.unwrap();
         connection.content(b"", content).await.unwrap();
     }
     connection.quit().await;
@@ -285,7 +302,7 @@ proptest! {
             let fake = Fake::start(after_ehlo(&["8BITMIME"], vec![Sink])).await;
             let mut connection = Connection::open(&fake.upstream(), None).await.unwrap();
             connection.mail(&ana(), &MailParameters::default()).await.unwrap();
-            connection.rcpt(&to("jo@y.test")).await.unwrap();
+            connection.rcpt(&to("jo@y.test"), &RcptParameters::default()).await.unwrap();
             connection.content(b"Received: x\r\n", &content).await.unwrap();
             connection.quit().await;
             fake.finish().await

@@ -1,4 +1,4 @@
-use envelope::{Credentials, ForwardPath, MailParameters, Reply, ReversePath};
+use envelope::{Credentials, ForwardPath, MailParameters, RcptParameters, Reply, ReversePath};
 
 use crate::handler::Greeting;
 
@@ -27,6 +27,8 @@ pub enum Event {
     Rcpt {
         /// Whom the message is for.
         forward_path: ForwardPath,
+        /// What RCPT said besides.
+        parameters: RcptParameters,
     },
     /// A whole message.
     Content {

@@ -1,6 +1,6 @@
 use std::mem;
 
-use envelope::{ForwardPath, MailParameters, Mailbox, Reply, ReversePath};
+use envelope::{ForwardPath, MailParameters, Mailbox, RcptParameters, Reply, ReversePath};
 
 use crate::command::Helo;
 use crate::content::{ContentReceiver, too_large};
@@ -37,7 +37,7 @@ impl Session {
         self.ask(Question::Mail { smtputf8 }, Event::Mail { reverse_path, parameters });
     }
 
-    pub(super) fn rcpt(&mut self, forward_path: ForwardPath) {
+    pub(super) fn rcpt(&mut self, forward_path: ForwardPath, parameters: RcptParameters) {
         let (smtputf8, recipients) = match self.state {
             State::Mail { smtputf8, refused, .. } => (smtputf8, refused),
             State::Rcpt { smtputf8, recipients, .. } => (smtputf8, recipients),
@@ -55,7 +55,7 @@ impl Session {
             self.recipient_answered(false);
             return self.refuse(needs_smtputf8("recipient"));
         }
-        self.ask(Question::Rcpt, Event::Rcpt { forward_path });
+        self.ask(Question::Rcpt, Event::Rcpt { forward_path, parameters });
     }
 
     pub(super) fn recipient_answered(&mut self, positive: bool) {

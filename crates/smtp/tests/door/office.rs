@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use envelope::{Credentials, ForwardPath, MailParameters, Reply, ReversePath};
+use envelope::{Credentials, ForwardPath, MailParameters, RcptParameters, Reply, ReversePath};
 use tokio::sync::{Notify, watch};
 use waxseal_smtp::{Client, Greeting, Handler, Service};
 
@@ -54,7 +54,7 @@ impl Handler for Clerk {
         Reply::of(250, "2.1.0", "Ok")
     }
 
-    async fn rcpt(&mut self, forward_path: ForwardPath) -> Reply {
+    async fn rcpt(&mut self, forward_path: ForwardPath, _: RcptParameters) -> Reply {
         self.note(format!("rcpt {}", forward_path.to_path()));
         match forward_path.mailbox().map_or("", |mailbox| mailbox.local_part()) {
             "nobody" => Reply::of(550, "5.1.1", "No such user"),

@@ -93,7 +93,7 @@ pub fn heard(event: &Event) -> Vec<u8> {
             let smtputf8 = if parameters.smtputf8 { " smtputf8" } else { "" };
             format!("mail {}{size}{body}{smtputf8}", reverse_path.to_path()).into()
         }
-        Event::Rcpt { forward_path } => format!("rcpt {}", forward_path.to_path()).into(),
+        Event::Rcpt { forward_path, .. } => format!("rcpt {}", forward_path.to_path()).into(),
         Event::Content { content, .. } => [b"content ", content.as_slice()].concat(),
         Event::Reset => b"reset".to_vec(),
         Event::StartTls | Event::Close => Vec::new(),

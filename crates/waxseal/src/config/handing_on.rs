@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use envelope::{Credentials, Secret};
+use envelope::{CredentialKind, Credentials, Secret};
 
 use super::address_pattern::AddressPattern;
 use super::document::{Entry, Section};
@@ -161,6 +161,7 @@ impl Resolving<'_> {
         Some(UpstreamLogin::Account(Credentials {
             login: section.get("upstream.*.username")?,
             password: password?,
+            kind: CredentialKind::Password,
         }))
     }
 

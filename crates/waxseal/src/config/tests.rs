@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use envelope::{Choice, Credentials, Mailbox, Secret};
+use envelope::{Choice, Credentials, Mailbox};
 
 use super::keys::{KEYS, Kind};
 use super::surroundings::Surroundings;
@@ -311,7 +311,7 @@ fn passwords_come_from_one_place() {
         let text = MINIMAL.replace("\"pass-through\"", "\"login\"\nusername = \"ana\"") + line;
         match (check(&text, "test.toml", &surroundings), expected) {
             (Ok(config), Ok(())) => {
-                let login = Credentials { login: "ana".into(), password: Secret::new("hunter2") };
+                let login = Credentials::with_password("ana", "hunter2");
                 assert_eq!(config.upstreams[0].login, UpstreamLogin::Account(login), "{line}");
                 assert!(!format!("{config:?}").contains("hunter2"), "{line}");
             }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use envelope::{Credentials, ForwardPath, MailParameters, Reply, ReversePath};
+use envelope::{Credentials, ForwardPath, MailParameters, RcptParameters, Reply, ReversePath};
 use relay::{Conversation, Door};
 use smtp::{Client, Greeting, Handler, Service};
 
@@ -44,8 +44,8 @@ impl Handler for Visit {
         self.conversation.mail(reverse_path, parameters).await
     }
 
-    async fn rcpt(&mut self, forward_path: ForwardPath) -> Reply {
-        self.conversation.rcpt(forward_path).await
+    async fn rcpt(&mut self, forward_path: ForwardPath, parameters: RcptParameters) -> Reply {
+        self.conversation.rcpt(forward_path, parameters).await
     }
 
     async fn content(&mut self, content: Vec<u8>, greeting: &Greeting) -> Reply {

@@ -7,7 +7,8 @@ use anyhow::{Context, bail};
 use catcher::{Catcher, CaughtMail};
 use console::{CaughtNote, Comparison, Office, OfficeError, Places};
 use envelope::{
-    Choice, Clock, ForwardPath, MailParameters, Mailbox, RelayId, Reply, ReversePath, SystemClock,
+    Choice, Clock, ForwardPath, MailParameters, Mailbox, RcptParameters, RelayId, Reply, ReversePath,
+    SystemClock,
 };
 use tokio::sync::watch;
 use upstream::{Connection, Tls, Trust, Upstream};
@@ -173,7 +174,9 @@ async fn submit(relay: SocketAddr, sample: &Sample) -> anyhow::Result<()> {
     let sender = ReversePath::Mailbox(Mailbox::parse(SENDER)?);
     accepted(&connection.mail(&sender, &MailParameters::default()).await?)?;
     for recipient in &sample.to {
-        accepted(&connection.rcpt(&ForwardPath::Mailbox(recipient.clone())).await?)?;
+        accepted(
+            &connection.rcpt(&ForwardPath::Mailbox(recipient.clone()), &RcptParameters::default()).await?,
+        )?;
     }
     accepted(&connection.content(b"", &sample.content).await?)?;
     connection.quit().await;
