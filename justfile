@@ -38,6 +38,10 @@ bench *ARGS:
     cargo build --release --locked -p waxseal
     cargo run --release --locked -p waxseal-bench -- {{ARGS}}
 
+# Rewriting alone, step by step beside yardsticks, and the memory it takes
+bench-rewriting:
+    cargo bench --locked -p waxseal-bench --bench rewriting --bench memory
+
 # Writes the expectations anew; read the diff as code
 bless:
     UPDATE=1 cargo test --locked --test messages --test config

@@ -241,7 +241,8 @@ fn growth(found: &Followed<'_>, tracking: &Tracking) -> usize {
 }
 
 /// Writes a part with its edits in it behind `content`, in its own content-transfer-encoding; says whether a pixel is among
-/// them. Leaves out, one by one, what would make a line longer than the 998 octets of RFC 5322 §2.1.1.
+/// them. Where a line would grow longer than the 998 octets of RFC 5322 §2.1.1 it is ended inside a tag; what makes it too long all the
+/// same is left out, one by one.
 fn splice_one(
     content: &mut Vec<u8>,
     raw: &[u8],
@@ -259,19 +260,28 @@ fn splice_one(
         }
         urls.push(tracking.url_for(link));
     }
-    let mut left_out = HashSet::new();
+    let (mut left_out, mut short_lines) = (HashSet::new(), false);
     loop {
         if given_up() {
             return Err(Reason::TooSlow);
         }
         let mut tracked_url = |at: usize| urls.get(at).filter(|_| !left_out.contains(&at)).cloned().flatten();
-        let edits = found.survey.edits(&mut tracked_url, pixel_url.as_deref());
+        let edits = if short_lines {
+            let html = &found.decoded.octets;
+            found.survey.edits_in_short_lines(html, &mut tracked_url, pixel_url.as_deref())
+        } else {
+            found.survey.edits(&mut tracked_url, pixel_url.as_deref())
+        };
         let in_encoding: Vec<mime::Edit<'_>> = edits
             .iter()
             .map(|edit| mime::Edit { range: edit.range.clone(), replacement: &edit.replacement })
             .collect();
         let too_long = match mime::splice_into(content, source, &found.decoded, &in_encoding) {
             Ok(()) => return Ok(pixel_url.is_some()),
+            Err(SpliceError::LineTooLong { .. }) if !short_lines => {
+                short_lines = true;
+                continue;
+            }
             Err(SpliceError::LineTooLong { edit }) => edits.get(edit).map(|edit| edit.link),
             Err(_) => return Err(Reason::SelfCheckFailed),
         };

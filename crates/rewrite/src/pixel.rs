@@ -114,6 +114,14 @@ fn start(html: &[u8], glance: &Glance, scan: &Scan) -> Option<usize> {
     })
 }
 
+/// How the lines of the part end.
+pub(crate) fn line_end_of(html: &[u8]) -> &'static str {
+    match memchr(b'\n', html) {
+        Some(end) if end == 0 || html[end - 1] != b'\r' => "\n",
+        _ => "\r\n",
+    }
+}
+
 /// The line the pixel goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
@@ -128,11 +136,7 @@ impl Line {
     pub(crate) fn around(html: &[u8], at: usize) -> Self {
         let before = memrchr(b'\n', &html[..at]).map_or(at, |end| at - end - 1);
         let after = memchr2(b'\r', b'\n', &html[at..]).unwrap_or(html.len() - at);
-        let end = match memchr(b'\n', html) {
-            Some(end) if end == 0 || html[end - 1] != b'\r' => "\n",
-            _ => "\r\n",
-        };
-        Self { before, after, end }
+        Self { before, after, end: line_end_of(html) }
     }
 
     /// The pixel's tag; `url` is escaped. Where the line would grow too long, it is broken inside the tag, where that

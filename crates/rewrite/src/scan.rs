@@ -50,6 +50,8 @@ pub(crate) struct FoundTag {
     pub(crate) element: FoundElement,
     /// The value of `href`, or of an image's `src`, without quotes. `None`: no such attribute.
     pub(crate) url: Option<Range<usize>>,
+    /// Where the name of that attribute begins.
+    pub(crate) url_name: usize,
     /// The `data-waxseal` attributes, from the name to behind the value's quote.
     pub(crate) switches: Vec<Switch>,
 }
@@ -216,6 +218,7 @@ pub(crate) fn scan_comment(inside: &[u8], offset: usize, images: bool) -> Result
     for tag in &mut tags {
         shift(&mut tag.range);
         tag.url.iter_mut().for_each(shift);
+        tag.url_name += offset;
         for switch in &mut tag.switches {
             shift(&mut switch.range);
             shift(&mut switch.value);
@@ -366,7 +369,7 @@ impl Notes<'_> {
         if !self.is_whole(&range) {
             return;
         }
-        let mut tag = FoundTag { range, element: kind, url: None, switches: Vec::new() };
+        let mut tag = FoundTag { range, element: kind, url: None, url_name: 0, switches: Vec::new() };
         let mut has_url = false;
         for attribute in element.attributes() {
             let Some(name) = attribute.name_source_location() else { continue };
@@ -376,6 +379,7 @@ impl Notes<'_> {
             if !has_url && self.slice(&name).eq_ignore_ascii_case(url_name) {
                 has_url = true;
                 tag.url = Some(value.unwrap_or(name.end..name.end));
+                tag.url_name = name.start;
             } else if kind == FoundElement::Link && self.slice(&name).eq_ignore_ascii_case(b"data-waxseal") {
                 let value = value.unwrap_or(name.end..name.end);
                 let quoted = matches!(self.html.get(value.end), Some(b'"' | b'\'')) && value.start > name.end;

@@ -2,11 +2,11 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use envelope::Reason;
-use memchr::memmem;
+use memchr::{memchr, memmem, memrchr};
 
 use crate::charset::{Charset, Scannable};
 use crate::glance::{self, Glance};
-use crate::judge::{Candidate, Judge, Judged};
+use crate::judge::{Candidate, Judge};
 use crate::markup;
 use crate::pixel::{self, Line};
 use crate::plain_text::{self, FoundUrl, TextFormat};
@@ -76,7 +76,12 @@ struct Place {
     original: Option<String>,
     /// The `>` of its tag follows at once.
     before_bracket: bool,
+    /// Where the attribute's name begins, if a line may end before it.
+    name: Option<usize>,
 }
+
+/// RFC 5322 §2.1.1: octets of a line.
+const MAX_LINE_OCTETS: usize = 998;
 
 /// Looks through one HTML part: `html` is its octets, the content-transfer-encoding undone, in `charset`.
 ///
@@ -165,7 +170,8 @@ pub fn survey_text(
         let link =
             Candidate { href: (!doubtful).then_some(Cow::Borrowed(&*href)), switched_off: false, bare: true };
         let judged = judge.judge(&link, || charset.decode_lossy(&text[before]).into_owned());
-        survey.take(range, false, href, judged, wishes.links);
+        let place = Place { range, original: judged.original, before_bracket: false, name: None };
+        survey.take(place, href, judged.decision, wishes.links);
     }
     Ok(survey)
 }
@@ -244,7 +250,9 @@ impl Draft<'_> {
         let lossy = || self.charset.decode_lossy(&self.html[range.clone()]);
         let href = link.href.unwrap_or_else(lossy).into_owned();
         let before_bracket = self.html.get(range.end) == Some(&b'>');
-        self.survey.take(range, before_bracket, href, judged, self.links);
+        let name = self.charset.lines_may_end().then_some(tag.url_name);
+        let place = Place { range, original: judged.original, before_bracket, name };
+        self.survey.take(place, href, judged.decision, self.links);
     }
 
     /// What the link says to a reader.
@@ -324,10 +332,8 @@ fn attribute(html: &[u8], range: Range<usize>, charset: Charset) -> Option<Cow<'
 }
 
 impl Survey {
-    fn take(&mut self, range: Range<usize>, before_bracket: bool, href: String, judged: Judged, links: bool) {
-        let Judged { decision, original } = judged;
-        self.changes_history |= original.is_some();
-        let place = Place { range, original, before_bracket };
+    fn take(&mut self, place: Place, href: String, decision: LinkDecision, links: bool) {
+        self.changes_history |= place.original.is_some();
         if links {
             self.links.push(Link { href, decision });
             self.places.push(place);
@@ -398,6 +404,39 @@ impl Survey {
         edits
     }
 
+    /// [`Survey::edits`], with line ends before the links of lines that would pass 998 octets by them: in a tag a line end is as good
+    /// as the blanks there. `html` is the part.
+    pub fn edits_in_short_lines(
+        &self,
+        html: &[u8],
+        tracked_url: &mut dyn FnMut(usize) -> Option<String>,
+        pixel_url: Option<&str>,
+    ) -> Vec<Edit> {
+        let mut edits = self.edits(tracked_url, pixel_url);
+        let links: Vec<&Edit> = edits.iter().filter(|edit| edit.link.is_some()).collect();
+        let mut breaks = Vec::new();
+        for on_line in links.chunk_by(|one, next| is_one_line(html, one.range.start..next.range.start)) {
+            let growth = |link: &&Edit| link.replacement.len().saturating_sub(link.range.len());
+            let length = on_line.first().map_or(0, |first| line_octets(html, first.range.start));
+            if length + on_line.iter().map(growth).sum::<usize>() > MAX_LINE_OCTETS {
+                breaks.extend(on_line.iter().filter_map(|edit| self.line_end_before(html, edit.link?)));
+            }
+        }
+        edits.extend(breaks);
+        edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
+        edits
+    }
+
+    /// A line end for the blanks before a link's attribute.
+    fn line_end_before(&self, html: &[u8], link: usize) -> Option<Edit> {
+        let name = self.places.get(link)?.name?;
+        let start = html[..name].iter().rposition(|octet| !matches!(octet, b' ' | b'\t'))? + 1;
+        let begins_line = matches!(html[start - 1], b'\r' | b'\n');
+        let edit =
+            || Edit { range: start..name, replacement: pixel::line_end_of(html).into(), link: Some(link) };
+        (start < name && !begins_line).then(edit)
+    }
+
     fn restored(&self, place: &Place) -> Option<Edit> {
         let original = place.original.clone()?;
         Some(Edit { range: place.range.clone(), replacement: self.written(original, place), link: None })
@@ -415,6 +454,16 @@ impl Survey {
         }
         text.into_bytes()
     }
+}
+
+fn is_one_line(html: &[u8], range: Range<usize>) -> bool {
+    html.get(range).is_some_and(|octets| memchr(b'\n', octets).is_none())
+}
+
+/// The length of the line around a place.
+fn line_octets(html: &[u8], at: usize) -> usize {
+    let before = memrchr(b'\n', &html[..at]).map_or(at, |end| at - end - 1);
+    before + memchr(b'\n', &html[at..]).unwrap_or(html.len() - at)
 }
 
 /// As an attribute's value, whatever quotes it has or has not.

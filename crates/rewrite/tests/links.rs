@@ -552,3 +552,62 @@ fn html_that_cannot_be_followed_is_left_alone() {
         Err(Reason::HtmlNotFollowed)
     );
 }
+
+#[test]
+fn lines_that_would_grow_too_long_end_inside_tags() {
+    let x = |count: usize| "x".repeat(count);
+    let broken = |html: &str, charset: Option<&str>| {
+        let rules = LinkRules::default();
+        let survey = waxseal_rewrite::survey(html.as_bytes(), charset, &wishes(&rules)).unwrap();
+        let edits = survey.edits_in_short_lines(
+            html.as_bytes(),
+            &mut |_| Some(format!("https://t/{}", x(100))),
+            None,
+        );
+        String::from_utf8(common::apply(html.as_bytes(), &edits)).unwrap()
+    };
+    let (old, new) = ("https://a.example/", format!("https://t/{}", x(100)));
+    for (case, before, after) in [
+        ("a short line", format!("<p>{}<a href={old}>", x(700)), format!("<p>{}<a href={new}>", x(700))),
+        ("a full line", format!("<p>{}<a href={old}>", x(950)), format!("<p>{}<a\r\nhref={new}>", x(950))),
+        (
+            "all blanks there",
+            format!("{}<a \t HREF = '{old}' title=y>\n", x(950)),
+            format!("{}<a\nHREF = '{new}' title=y>\n", x(950)),
+        ),
+        (
+            "together too long",
+            format!("<a href={old}>{}</a> <a id=z href={old}>y</a>", x(800)),
+            format!("<a\r\nhref={new}>{}</a> <a id=z\r\nhref={new}>y</a>", x(800)),
+        ),
+        ("no blank", format!("{}<a/href={old}>", x(950)), format!("{}<a/href={new}>", x(950))),
+        (
+            "no blank behind a quote",
+            format!("{}<a id=\"z\"href={old}>", x(950)),
+            format!("{}<a id=\"z\"href={new}>", x(950)),
+        ),
+        (
+            "a new line already",
+            format!("{}<a\r\n  href={old} title={}>", x(9), x(950)),
+            format!("{}<a\r\n  href={new} title={}>", x(9), x(950)),
+        ),
+        (
+            "only the line that is too long",
+            format!("{}<a href={old}>\r\n<a href={old}>", x(950)),
+            format!("{}<a\r\nhref={new}>\r\n<a href={new}>", x(950)),
+        ),
+        (
+            "in Outlook's comment",
+            format!("{}<!--[if mso]><v:rect href=\"{old}\"><![endif]-->", x(950)),
+            format!("{}<!--[if mso]><v:rect\r\nhref=\"{new}\"><![endif]-->", x(950)),
+        ),
+        ("beside a switch", format!("{}<a data-waxseal=on href={old}>", x(950)), {
+            format!("{}<a\r\nhref={new}>", x(950))
+        }),
+    ] {
+        assert_eq!(broken(&before, None), after, "{case}");
+    }
+    // Its lines have to end in ASCII, and what the scan takes for it may be Roman.
+    let japanese = format!("{}<a href={old}>", x(950));
+    assert_eq!(broken(&japanese, Some("iso-2022-jp")), format!("{}<a href={new}>", x(950)));
+}

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::{BASE, PIXEL, apply, edits, survey, undo, wishes};
 use html5ever::tendril::TendrilSink;
 use html5ever::{ParseOpts, parse_document};
@@ -119,7 +121,8 @@ fn without_empty_formatting(nodes: Vec<Node>) -> Vec<Node> {
 fn check(html: &[u8], survey: &Survey, edits: &[Edit], strictness: Strictness) -> Result<(), TestCaseError> {
     let edited = apply(html, edits);
     prop_assert_eq!(&undo(&edited, html, edits), html);
-    prop_assert_eq!(edits.iter().filter(|edit| edit.link.is_some()).count(), tracked(survey).count());
+    let links: BTreeSet<usize> = edits.iter().filter_map(|edit| edit.link).collect();
+    prop_assert_eq!(links.len(), tracked(survey).count());
 
     let (mut before, (mut after, pixels)) = (document(html), without_pixel(document(&edited)));
     if survey.pixel_at.is_some_and(|at| html[..at].trim_ascii().is_empty()) {
@@ -138,6 +141,16 @@ fn check(html: &[u8], survey: &Survey, edits: &[Edit], strictness: Strictness) -
         check_node(before, after, survey)?;
     }
     Ok(())
+}
+
+/// The same on one line that is all but full, where lines are ended inside tags.
+fn check_in_short_lines(html: &[u8], strictness: Strictness) -> Result<(), TestCaseError> {
+    let full = format!("<!--{}-->", "x".repeat(980)).into_bytes();
+    let html: Vec<u8> =
+        full.iter().chain(html).filter(|octet| !matches!(octet, b'\r' | b'\n')).copied().collect();
+    let Ok(survey) = survey(&html, None) else { return Ok(()) };
+    let edits = survey.edits_in_short_lines(&html, &mut |link| Some(common::tracked(link)), Some(PIXEL));
+    check(&html, &survey, &edits, strictness)
 }
 
 fn tracked(survey: &Survey) -> impl Iterator<Item = &str> {
@@ -437,6 +450,7 @@ proptest! {
         let survey = survey(&html, None).map_err(|reason| TestCaseError::fail(format!("{reason}")))?;
         prop_assert!(survey.pixel_at.is_some());
         check(&html, &survey, &edits(&survey), Strictness::Letter)?;
+        check_in_short_lines(&html, Strictness::Letter)?;
     }
 
     #[test]
@@ -444,6 +458,7 @@ proptest! {
         let html = html.into_bytes();
         if let Ok(survey) = survey(&html, None) {
             check(&html, &survey, &edits(&survey), Strictness::Soup)?;
+            check_in_short_lines(&html, Strictness::Soup)?;
         }
     }
 
