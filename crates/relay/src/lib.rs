@@ -28,4 +28,7 @@ pub use door::{Door, Relay, Submitter};
 pub use passwords::{PasswordError, hash_password};
 pub use rewriting::{Tracking, rewrite};
 pub use rewritten::Rewritten;
-pub use settings::{ConfiguredSender, LoginOrder, OnDkim, Rewriting, Route, RouteLogin, Settings};
+pub use settings::{
+    ConfiguredSender, Delivery, LoginOrder, OnDkim, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin,
+    Settings,
+};

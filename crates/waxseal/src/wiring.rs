@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use envelope::Mailbox;
 use relay::event::Addresses;
-use relay::{AddressPattern, ConfiguredSender, LoginOrder, OnDkim, Rewriting, Route, RouteLogin, Settings};
+use relay::{
+    AddressPattern, ConfiguredSender, Delivery, LoginOrder, OnDkim, OnUnavailable, Rate, Retry, Rewriting,
+    Route, RouteLogin, Settings,
+};
 use rewrite::{LinkRules, PixelPosition};
 use track::{KeepAddress, KeepAgent};
 use upstream::{Tls, Trust, Upstream};
@@ -132,6 +135,23 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
             config::OnDkim::Keep => OnDkim::Keep,
             config::OnDkim::Strip => OnDkim::Strip,
         },
+        delivery: match upstream.delivery {
+            config::Delivery::Direct => Delivery::Direct,
+            config::Delivery::Queue => Delivery::Queue,
+        },
+        on_unavailable: match upstream.on_unavailable {
+            config::OnUnavailable::Defer => OnUnavailable::Defer,
+            config::OnUnavailable::Queue => OnUnavailable::Queue,
+        },
+        fan_out: upstream.fan_out,
+        fan_out_most: upstream.fan_out_most,
+        retry: Retry {
+            first: upstream.retry.first,
+            longest: upstream.retry.longest,
+            give_up: upstream.retry.give_up,
+        },
+        rate: upstream.rate.map(|rate| Rate { messages: rate.messages, per: rate.per }),
+        concurrency: upstream.pool,
     })
 }
 

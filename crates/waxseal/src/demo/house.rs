@@ -8,7 +8,7 @@ use anyhow::Context;
 use catcher::Catcher;
 use console::Office;
 use envelope::{Choice, Clock, Mailbox, SystemClock};
-use relay::{AddressPattern, Door, LoginOrder, OnDkim, Rewriting, Route, RouteLogin, Settings, Submitter};
+use relay::{Door, LoginOrder, Rewriting, Route, Settings, Submitter};
 use smtp::{AuthPolicy, Limits, ListenerConfig};
 use store::Store;
 use tempfile::TempDir;
@@ -227,11 +227,6 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         rewrite_time: Duration::from_secs(2),
         login_order: vec![LoginOrder::Local],
         senders: vec![],
-        routes: vec![Route {
-            senders: vec![AddressPattern::Anyone],
-            upstream: mailbox,
-            login: RouteLogin::None,
-            on_dkim: OnDkim::Keep,
-        }],
+        routes: vec![Route::direct(mailbox)],
     }
 }
