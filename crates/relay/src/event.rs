@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use envelope::{RelayId, Reply};
+use store::StoreError;
 use upstream::HandoffError;
 
+use crate::fault::Fault;
 use crate::recording::Submission;
 use crate::rewritten::Rewritten;
 
@@ -62,6 +64,38 @@ pub(crate) fn handed_off(submission: &Submission, rewritten: &Rewritten, reply: 
         ms = took.as_millis(),
         "handed off"
     );
+}
+
+/// The one INFO line of a message that was taken into the queue.
+pub(crate) fn queued(submission: &Submission, rewritten: &Rewritten, took: Duration) {
+    let reasons: Vec<&str> = rewritten.reasons.iter().map(|reason| reason.code()).collect();
+    tracing::info!(
+        id = %submission.id,
+        sender = %address(&submission.sender),
+        recipients = submission.envelope.recipients.len(),
+        upstream = %submission.upstream,
+        opens = rewritten.pixel,
+        links = rewritten.links_tracked(),
+        reasons = %reasons.join(","),
+        octets = submission.octets_in,
+        ms = took.as_millis(),
+        "queued"
+    );
+}
+
+/// The queue did not take a message; the client heard 4yz.
+pub(crate) fn not_queued(id: RelayId, error: &StoreError) {
+    tracing::error!(%id, %error, hint = error.hint().unwrap_or_default(), "the queue did not take a message");
+}
+
+/// The provider is away, and direct mail waits for it in the queue.
+pub(crate) fn kept_for(name: &str, fault: Fault, error: &HandoffError) {
+    let hint = error.hint().unwrap_or_default();
+    if fault == Fault::Operator {
+        tracing::error!(upstream = name, %error, hint, "mail goes into the queue until this is mended");
+    } else {
+        tracing::warn!(upstream = name, %error, hint, "the provider is away: mail goes into the queue");
+    }
 }
 
 /// The store failed, so a message leaves untracked.

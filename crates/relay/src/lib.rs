@@ -11,13 +11,16 @@ mod choosing;
 mod conversation;
 mod door;
 pub mod event;
+mod fault;
 mod history;
 mod identity;
+mod in_time;
 mod passwords;
 mod recording;
 mod rewriting;
 mod rewritten;
 mod settings;
+mod taking_over;
 mod trace;
 
 pub use address_pattern::AddressPattern;
