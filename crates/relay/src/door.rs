@@ -5,6 +5,7 @@ use envelope::{Clock, Mailbox, RelayId};
 use seal::Keys;
 use store::{Queue, Store};
 use tokio::sync::Semaphore;
+use upstream::Pool;
 
 use crate::conversation::Conversation;
 use crate::identity::Identity;
@@ -20,6 +21,8 @@ pub struct Relay {
     pub(crate) queue: Option<Arc<dyn Queue>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) passwords: Passwords,
+    /// Of each route, in their order.
+    pub(crate) pools: Vec<Pool>,
     /// How many messages are rewritten at once: more than there are cores would only all be late.
     pub(crate) rewriting_turns: Arc<Semaphore>,
     made_without_random: AtomicU64,
@@ -56,8 +59,20 @@ impl Relay {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let rewriting_turns = Arc::new(Semaphore::new(cores * 2));
         let passwords = Passwords::new()?;
+        let pools =
+            settings.routes.iter().map(|route| Pool::new(route.upstream.clone(), route.pool)).collect();
         let queue = None;
-        Ok(Self { settings, keys, store, queue, clock, passwords, rewriting_turns, made_without_random })
+        Ok(Self {
+            settings,
+            keys,
+            store,
+            queue,
+            clock,
+            passwords,
+            pools,
+            rewriting_turns,
+            made_without_random,
+        })
     }
 
     /// The same relay, with a queue for mail that waits. Its [`crate::Dispatcher`] hands on what is in it.

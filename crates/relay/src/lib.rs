@@ -16,6 +16,7 @@ mod history;
 mod identity;
 mod in_time;
 mod passwords;
+mod provider;
 mod recording;
 mod rewriting;
 mod rewritten;

@@ -82,6 +82,8 @@ pub struct Route {
     pub upstream: Upstream,
     /// What to log in with.
     pub login: RouteLogin,
+    /// How many connections it may have at once; those of pass-through logins are not counted.
+    pub pool: usize,
     /// What happens to a message the client has DKIM-signed itself.
     pub on_dkim: OnDkim,
     /// When the client hears 250.
@@ -96,8 +98,6 @@ pub struct Route {
     pub retry: Retry,
     /// No more queued messages than this.
     pub rate: Option<Rate>,
-    /// Connections on which queued mail is handed on at once.
-    pub concurrency: usize,
 }
 
 /// When the client hears 250.
@@ -179,6 +179,7 @@ impl Route {
             senders: vec![AddressPattern::Anyone],
             upstream,
             login: RouteLogin::None,
+            pool: 20,
             on_dkim: OnDkim::default(),
             delivery: Delivery::default(),
             on_unavailable: OnUnavailable::default(),
@@ -186,7 +187,6 @@ impl Route {
             fan_out_most: 20,
             retry: Retry::default(),
             rate: None,
-            concurrency: 4,
         }
     }
 }

@@ -125,12 +125,14 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
             trust,
             helo: config.hostname.clone(),
             timeout: upstream.timeout,
+            proxy: None,
         },
         login: match &upstream.login {
             config::UpstreamLogin::Account(credentials) => RouteLogin::Account(credentials.clone()),
             config::UpstreamLogin::PassThrough => RouteLogin::PassThrough,
             config::UpstreamLogin::None => RouteLogin::None,
         },
+        pool: upstream.pool,
         on_dkim: match upstream.on_dkim {
             config::OnDkim::Keep => OnDkim::Keep,
             config::OnDkim::Strip => OnDkim::Strip,
@@ -151,7 +153,6 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
             give_up: upstream.retry.give_up,
         },
         rate: upstream.rate.map(|rate| Rate { messages: rate.messages, per: rate.per }),
-        concurrency: upstream.pool,
     })
 }
 

@@ -83,6 +83,7 @@ impl Resolving<'_> {
             senders: section.get("upstream.*.senders")?,
             login: login?,
             timeout: section.get("upstream.*.timeout")?,
+            pool: count("upstream.*.pool")?,
             on_dkim: match section.get("upstream.*.on_dkim")? {
                 "strip" => OnDkim::Strip,
                 _ => OnDkim::Keep,
@@ -99,7 +100,6 @@ impl Resolving<'_> {
             fan_out_most: count("upstream.*.fan_out_most")?,
             retry: retry?,
             rate: rate?,
-            pool: count("upstream.*.pool")?,
         })
     }
 

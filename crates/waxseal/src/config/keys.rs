@@ -395,6 +395,12 @@ pub(super) static KEYS: &[Key] = &[
         "How long the provider may take for each step.",
     ),
     key(
+        "upstream.*.pool",
+        Kind::Number(1, 1_000),
+        Default("20"),
+        "Connections at once, kept for the next message; those of pass-through logins are not counted.",
+    ),
+    key(
         "upstream.*.on_dkim",
         Kind::Word(&["keep", "strip"], &[]),
         Default("\"keep\""),
@@ -449,12 +455,6 @@ pub(super) static KEYS: &[Key] = &[
     holder("upstream.*.rate", Kind::Inline, "Queued mail: no more messages than this in this time."),
     key("upstream.*.rate.messages", Kind::Number(1, 1_000_000), Optional("30"), "How many."),
     key("upstream.*.rate.per", Kind::Period(SECOND, DAY), Optional("\"1m\""), "In which time."),
-    key(
-        "upstream.*.pool",
-        Kind::Number(1, 1_000),
-        Default("4"),
-        "Connections on which queued mail is handed on at once.",
-    ),
     later("upstream.*.proxy"),
     // ── auth
     holder("auth", Kind::Table, "Who may send."),

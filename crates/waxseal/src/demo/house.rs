@@ -212,6 +212,7 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         trust: Trust::System,
         helo: "waxseal.demo.test".into(),
         timeout: TIMEOUT,
+        proxy: None,
     };
     Settings {
         hostname: "waxseal.demo.test".into(),
