@@ -254,7 +254,7 @@ impl Dispatcher {
 
     async fn due(&self, now: Timestamp, closed: &[String]) -> Vec<QueuedMessage> {
         let busy: Vec<RelayId> = self.at_work.iter().chain(self.resting.keys()).copied().collect();
-        match self.shared.queue.due(now, LOOKED_AT, &busy, closed).await {
+        match self.shared.queue.due_but_for(closed, now, LOOKED_AT, &busy).await {
             Ok(found) => found,
             Err(error) => {
                 event::queue_failed("looking for what is due", &error);
@@ -310,9 +310,9 @@ impl Dispatcher {
         if !self.resting.is_empty() || self.shared.records.are_waiting() {
             sleep = SLEEP_AT_WORK;
         }
-        match self.shared.queue.next_due(&self.closed(now)).await {
+        match self.shared.queue.next_due().await {
             Ok(Some(due)) if due > now => sleep = sleep.min(due.since(now)),
-            // It came in just now, or rests.
+            // It came in just now, or rests, or its provider takes nothing; behind it may be one that is due soon.
             Ok(Some(_)) => sleep = sleep.min(SLEEP_AT_WORK),
             Ok(None) => {}
             Err(error) => {

@@ -41,16 +41,26 @@ pub trait Queue: Send + Sync {
     /// first, the senders in turn, so that nobody's thousand mails stand before another's one. At most `limit`.
     /// `passing_over` are at work already; `closed` are upstreams that take nothing now, whose thousands of
     /// messages must not stand before those of another.
+    async fn due_but_for(
+        &self,
+        closed: &[String],
+        now: Timestamp,
+        limit: u32,
+        passing_over: &[RelayId],
+    ) -> Result<Vec<QueuedMessage>, StoreError>;
+
+    /// The same with no upstream closed.
     async fn due(
         &self,
         now: Timestamp,
         limit: u32,
         passing_over: &[RelayId],
-        closed: &[String],
-    ) -> Result<Vec<QueuedMessage>, StoreError>;
+    ) -> Result<Vec<QueuedMessage>, StoreError> {
+        self.due_but_for(&[], now, limit, passing_over).await
+    }
 
-    /// When the next recipient is due, of those not held and not for an upstream in `closed`; `None`: nothing waits.
-    async fn next_due(&self, closed: &[String]) -> Result<Option<Timestamp>, StoreError>;
+    /// When the next recipient is due, of those not held; `None`: nothing waits.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// The octets to hand on, as they were put.
     ///

@@ -17,6 +17,7 @@ pub(crate) async fn holds(fresh: impl AsyncFn() -> Arc<dyn Queue>) {
     messages_are_due_when_a_recipient_is(&*fresh().await).await;
     the_longest_due_comes_first_and_senders_in_turn(&*fresh().await).await;
     nobodys_many_stand_before_anothers_one(&*fresh().await).await;
+    a_closed_upstream_is_passed_over(&*fresh().await).await;
     an_outcome_is_written_down_per_recipient(&*fresh().await).await;
     a_message_leaves_when_nobody_waits(&*fresh().await).await;
     a_recipient_done_with_stays_so(&*fresh().await).await;
@@ -168,6 +169,18 @@ async fn nobodys_many_stand_before_anothers_one(queue: &dyn Queue) {
         served.insert(next);
     }
     assert!(served.contains(&1_000), "{served:?}");
+}
+
+async fn a_closed_upstream_is_passed_over(queue: &dyn Queue) {
+    for n in 0..20 {
+        let mut new = queued(n, ANA, moment(n));
+        new.message.upstream = if n % 5 == 4 { "open" } else { "it's \"closed\"" }.to_owned();
+        queue.put(new).await.unwrap();
+    }
+    let closed = ["nobody's".to_owned(), "it's \"closed\"".to_owned()];
+    let due = queue.due_but_for(&closed, moment(40), 9, &[id(9)]).await.unwrap();
+    assert_eq!(ids(&due), [4, 14, 19]);
+    assert_eq!(queue.due(moment(40), 50, &[]).await.unwrap().len(), 20);
 }
 
 async fn an_outcome_is_written_down_per_recipient(queue: &dyn Queue) {

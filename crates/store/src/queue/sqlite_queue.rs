@@ -179,8 +179,9 @@ impl Queue for SqliteQueue {
         Ok(())
     }
 
-    async fn due(
+    async fn due_but_for(
         &self,
+        closed: &[String],
         now: Timestamp,
         limit: u32,
         passing_over: &[RelayId],
@@ -188,9 +189,10 @@ impl Queue for SqliteQueue {
         let turns = self.0.turns.clone();
         let passing_over = passing_over.iter().copied().collect();
         let limit = limit.min(read::MOST) as usize;
+        let closed = closed.to_vec();
         let query = move |db: &rusqlite::Connection| {
             let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
-            let keys = turns.choose(db, now, limit, &passing_over)?;
+            let keys = turns.choose(db, now, limit, &passing_over, &closed)?;
             read::by_keys(db, &keys)
         };
         let Found { messages, unreadable } = self.0.readers.read("looking for what is due", query).await?;

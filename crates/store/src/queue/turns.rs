@@ -19,14 +19,16 @@ pub(crate) struct Turns {
 type Head = Reverse<(usize, u64, i64, i64, usize)>;
 
 impl Turns {
-    /// The keys of at most `limit` messages due at `now`.
+    /// The keys of at most `limit` messages due at `now`, none of them for an upstream in `closed`.
     pub(crate) fn choose(
         &mut self,
         db: &Connection,
         now: Timestamp,
         limit: usize,
         passing_over: &HashSet<RelayId>,
+        closed: &[String],
     ) -> rusqlite::Result<Vec<i64>> {
+        let closed = serde_json::to_string(closed).unwrap_or_default();
         let senders = senders_in_line(db)?;
         let lines: HashSet<String> = senders.iter().map(|sender| folded(sender)).collect();
         self.last.retain(|sender, _| lines.contains(sender));
@@ -34,7 +36,7 @@ impl Turns {
         let mut heads: BinaryHeap<Head> = BinaryHeap::new();
         let mut ids = HashMap::new();
         for (line, sender) in senders.iter().enumerate() {
-            if let Some((due_at, key, id)) = next_in_line(db, sender, now, (i64::MIN, i64::MIN))? {
+            if let Some((due_at, key, id)) = next_in_line(db, sender, now, (i64::MIN, i64::MIN), &closed)? {
                 ids.insert(key, id);
                 let last = self.last.get(&folded(sender)).copied().unwrap_or(0);
                 heads.push(Reverse((0, last, due_at, key, line)));
@@ -51,7 +53,7 @@ impl Turns {
                 self.last.insert(folded(sender), self.served);
                 chosen.push(key);
             }
-            if let Some((due_at, key, id)) = next_in_line(db, sender, now, (due_at, key))? {
+            if let Some((due_at, key, id)) = next_in_line(db, sender, now, (due_at, key), &closed)? {
                 ids.insert(key, id);
                 heads.push(Reverse((before + 1, last, due_at, key, line)));
             }
@@ -83,6 +85,7 @@ fn senders_in_line(db: &Connection) -> rusqlite::Result<Vec<String>> {
 pub(crate) const NEXT_IN_LINE: &str = "
     SELECT due_at, key, id FROM message
     WHERE sender = ?1 AND due_at <= ?2 AND (due_at, key) > (?3, ?4)
+        AND upstream NOT IN (SELECT value FROM json_each(?5))
     ORDER BY due_at, key LIMIT 1";
 
 fn next_in_line(
@@ -90,9 +93,10 @@ fn next_in_line(
     sender: &str,
     now: Timestamp,
     after: (i64, i64),
+    closed: &str,
 ) -> rusqlite::Result<Option<(i64, i64, RelayId)>> {
     db.prepare_cached(NEXT_IN_LINE)?
-        .query_row(params![sender, now.unix_millis(), after.0, after.1], |row| {
+        .query_row(params![sender, now.unix_millis(), after.0, after.1, closed], |row| {
             Ok((row.get(0)?, row.get(1)?, RelayId::from_bytes(row.get(2)?)))
         })
         .optional()
