@@ -46,8 +46,14 @@ pub(crate) fn cellar(config: &Config) -> Cellar {
     Cellar {
         store: config.store.database.clone(),
         spool: config.store.spool.clone(),
+        low_disk: Some(config.store.low_disk_octets),
         keys: config.store.signing_key_file.clone(),
     }
+}
+
+/// How many octets of queued content are in memory at once: as much as one large message and its copy need.
+pub(crate) fn dispatched_octets(config: &Config) -> u64 {
+    (config.limits.in_flight_octets / 4).max(config.limits.message_octets.saturating_mul(3))
 }
 
 /// What the tracking endpoint keeps of who asked.

@@ -55,6 +55,7 @@ impl DemoHouse {
         let cellar = Cellar {
             store: place.join("waxseal.db"),
             spool: place.join("spool"),
+            low_disk: None,
             keys: place.join("links.key"),
         };
         let house = House::build(&cellar, settings(tracking, catcher.addr()), clock.clone()).await?;
@@ -109,7 +110,7 @@ impl DemoHouse {
     /// Ends after `shutdown`: everything under way is finished, the store is closed.
     pub(crate) async fn close(mut self) -> anyhow::Result<()> {
         let finished = self.serving.finished().await;
-        self.house.sqlite.close().await;
+        self.house.close().await;
         finished
     }
 
