@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bench::{ANA, BEGINNING, Bench, CONTENT, route, until};
-use envelope::{Choice, Clock, Notify, RelayId, ReversePath};
+use envelope::{Choice, Notify, RelayId, ReversePath};
 use provider::{Does, Mail, Provider};
 use store::{Copies, NewMessage, Queue, QueueState, RecipientState, Store};
 
@@ -125,7 +125,7 @@ async fn what_is_refused_for_now_is_tried_again_when_it_is_due_and_not_before() 
         .await;
         assert_eq!((recipient.due_at, recipient.code), (due, 451));
         assert_eq!(recipient.reply, "4.7.1 greylisted");
-        bench.advance(due.since(now) - Duration::from_millis(1));
+        bench.advance(due.since(now).saturating_sub(Duration::from_millis(1)));
         bench.settled().await;
         assert_eq!(bench.counted(), [0, 0, u64::from(attempt)], "too early");
         if attempt == 8 {

@@ -99,7 +99,7 @@ impl Resolving<'_> {
             fan_out: section.get("upstream.*.fan_out")?,
             fan_out_most: count("upstream.*.fan_out_most")?,
             retry: retry?,
-            rate: rate?,
+            rate,
         })
     }
 
@@ -177,26 +177,23 @@ impl Resolving<'_> {
         Some(retry)
     }
 
-    /// `Some(None)`: there is no such limit.
-    fn rate(&mut self, section: &Section) -> Option<Option<Rate>> {
+    /// `None`: there is no such limit, or what is said of it is wrong, which has been said.
+    fn rate(&mut self, section: &Section) -> Option<Rate> {
         let [messages, per] = ["upstream.*.rate.messages", "upstream.*.rate.per"];
-        match (section.entry(messages), section.entry(per)) {
-            (None, None) => Some(None),
-            (Some(_), Some(_)) => Some(Some(Rate {
-                messages: section.get(messages).and_then(|n: u64| u32::try_from(n).ok())?,
-                per: section.get(per)?,
-            })),
-            (messages, per) => {
-                let missing = if messages.is_none() { "messages" } else { "per" };
-                self.complaints.extend(messages.or(per).map(|entry| {
-                    Complaint::new(format!("`{}.rate.{missing}` is missing", section.name))
-                        .key(format!("{}.rate.{missing}", section.name))
-                        .at(entry.span.clone(), "says only the half of it")
-                        .help("write rate = { messages = 30, per = \"1m\" }")
-                }));
-                None
-            }
+        let (count, time) = (section.entry(messages), section.entry(per));
+        if let (Some(entry), None) | (None, Some(entry)) = (count, time) {
+            let missing = if count.is_none() { "messages" } else { "per" };
+            self.complaints.push(
+                Complaint::new(format!("`{}.rate.{missing}` is missing", section.name))
+                    .key(format!("{}.rate.{missing}", section.name))
+                    .at(entry.span.clone(), "says only the half of it")
+                    .help("write rate = { messages = 30, per = \"1m\" }"),
+            );
         }
+        Some(Rate {
+            messages: section.get(messages).and_then(|n: u64| u32::try_from(n).ok())?,
+            per: section.get(per)?,
+        })
     }
 
     /// An upstream that no sender ever reaches is a slip: all mail goes to another provider than was meant.
