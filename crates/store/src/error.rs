@@ -1,10 +1,10 @@
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 /// Why something was not remembered, or not read.
 ///
@@ -138,6 +138,27 @@ impl StoreError {
                 None | Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
             ),
             _ => true,
+        }
+    }
+
+    /// Would each other write of the same moment fail in the same way?
+    pub(crate) fn would_hit_all(&self) -> bool {
+        self.store_is_away() && !self.no_room()
+    }
+
+    /// Is there no room for it on the disk? A client is to hear 452.
+    pub fn no_room(&self) -> bool {
+        match self {
+            Self::DiskLow | Self::Full { .. } => true,
+            Self::File { source, .. } => matches!(
+                source.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+            ),
+            // What SQLite makes of a quota that is used up; it keeps what the system said to itself.
+            Self::Database { source, .. } => {
+                source.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_IOERR_WRITE)
+            }
+            _ => false,
         }
     }
 
