@@ -101,6 +101,18 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// The queue has somebody who works it already.
+    #[error("another process works the queue in {}", path.display())]
+    QueueInUse {
+        /// The spool folder.
+        path: PathBuf,
+    },
+    /// It was never in the queue, or has left it.
+    #[error("there is no message {id} in the queue")]
+    NotQueued {
+        /// Which message.
+        id: envelope::RelayId,
+    },
     /// The journal does not take one record so long.
     #[error("an event of {octets} octets is too long for the journal")]
     TooLong {
@@ -131,7 +143,11 @@ impl StoreError {
     /// itself that is refused, and will be again.
     pub fn store_is_away(&self) -> bool {
         match self {
-            Self::AddressTaken { .. } | Self::TooLong { .. } | Self::Unreadable { .. } => false,
+            Self::AddressTaken { .. }
+            | Self::TooLong { .. }
+            | Self::Unreadable { .. }
+            | Self::Damaged { .. }
+            | Self::NotQueued { .. } => false,
             Self::Database { source, .. } => !matches!(
                 source.sqlite_error_code(),
                 // Nothing from SQLite itself: the value could not even be handed to it.
@@ -175,7 +191,10 @@ impl StoreError {
             }
             Self::NoWal { .. } => Some("keep the database on a local disk"),
             Self::Foreign { .. } => Some("give Waxseal a file of its own"),
-            Self::JournalInUse { .. } => Some("give each process a spool folder of its own"),
+            Self::DiskLow => Some("make room on the disk of store.spool, or lower store.low_disk"),
+            Self::JournalInUse { .. } | Self::QueueInUse { .. } => {
+                Some("give each process a spool folder of its own")
+            }
             _ => None,
         }
     }

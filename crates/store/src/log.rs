@@ -70,3 +70,24 @@ pub(crate) fn journal_refused(file: &Path) {
 pub(crate) fn replay_failed(error: &StoreError) {
     tracing::warn!(error = %chain(error), "the journal could not be replayed yet; trying again");
 }
+
+pub(crate) fn queue_disk_low(free: u64, low: u64) {
+    tracing::error!(free, low, "the disk of the queue is nearly full: no new mail is taken into it");
+}
+
+pub(crate) fn queue_has_room() {
+    tracing::info!("the queue takes mail again");
+}
+
+pub(crate) fn queued_set_aside(id: RelayId, why: &str) {
+    tracing::error!(%id, why, "a queued message is damaged: it is set aside, for you to look at");
+}
+
+pub(crate) fn queued_unreadable(id: RelayId, why: &str) {
+    tracing::error!(%id, why, "a queued message cannot be read: it is left out of the list");
+}
+
+/// Room is lost, no mail.
+pub(crate) fn body_left(file: &Path, error: &std::io::Error) {
+    tracing::warn!(file = %file.display(), %error, "a content's file could not be moved or removed");
+}

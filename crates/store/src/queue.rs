@@ -1,8 +1,25 @@
+mod bodies;
+mod change;
+mod keeping;
+mod read;
+mod room;
+mod schema;
+mod sqlite_queue;
+mod turns;
+mod watcher;
+mod words;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
+
 use async_trait::async_trait;
 use envelope::{Choice, ForwardPath, MailParameters, RcptParameters, RelayId, ReversePath, Timestamp};
 use tokio::sync::watch;
 
 use crate::StoreError;
+pub use sqlite_queue::SqliteQueue;
 
 /// Mail that was taken over and waits for its provider.
 ///

@@ -11,6 +11,8 @@ pub(crate) struct Schema {
     /// Which program's file this is, and which of its files (SQLite's `application_id`); the first step sets it.
     pub application_id: i64,
     pub migrations: Migrations<'static>,
+    /// Whether the file can shrink again: it may hold much for a while.
+    pub gives_room_back: bool,
 }
 
 /// The one connection that writes; makes the tables if need be.
@@ -49,6 +51,10 @@ fn set_up(
     connection.busy_timeout(busy).map_err(failed)?;
     refuse_others(connection, path, schema)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    if schema.gives_room_back {
+        // Before the first page is written; later it changes nothing.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
+    }
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
     if !mode.eq_ignore_ascii_case("wal") {

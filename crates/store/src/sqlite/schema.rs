@@ -8,7 +8,7 @@ use crate::sqlite::connection::Schema;
 ///
 /// "WXSL": which program's file this is.
 pub(crate) const SCHEMA: Schema =
-    Schema { application_id: 0x5758_534c, migrations: Migrations::from_slice(STEPS) };
+    Schema { application_id: 0x5758_534c, migrations: Migrations::from_slice(STEPS), gives_room_back: false };
 const STEPS: &[M<'static>] = &[M::up(FIRST)];
 
 const FIRST: &str = "
