@@ -91,3 +91,40 @@ pub(crate) fn queued_unreadable(id: RelayId, why: &str) {
 pub(crate) fn body_left(file: &Path, error: &std::io::Error) {
     tracing::warn!(file = %file.display(), %error, "a content's file could not be moved or removed");
 }
+
+pub(crate) fn queue_damaged(aside: &Path, damage: &str) {
+    tracing::error!(
+        file = %aside.display(),
+        damage,
+        "the queue's database is damaged: it is set aside, and what can be read of it goes into a new one"
+    );
+}
+
+pub(crate) fn queue_unreadable(error: &StoreError) {
+    tracing::error!(error = %chain(error), "nothing can be read of the queue's damaged database");
+}
+
+pub(crate) fn queue_salvaged(aside: &Path, salvaged: &crate::queue::Salvaged) {
+    tracing::error!(
+        file = %aside.display(),
+        whole = salvaged.whole,
+        set_aside = salvaged.set_aside,
+        unknown = salvaged.unknown,
+        "the queue goes on with what could be read: see `waxseal queue list`, and keep the damaged file"
+    );
+}
+
+pub(crate) fn queue_gone(database: &Path) {
+    tracing::error!(
+        file = %database.display(),
+        "the queue's database was deleted or emptied, with what waited in it: an empty one takes its place"
+    );
+}
+
+pub(crate) fn queue_contents_without_message(count: usize, folder: &Path) {
+    tracing::error!(
+        count,
+        folder = %folder.display(),
+        "contents whose messages are not in the queue any more are kept there"
+    );
+}

@@ -2,7 +2,9 @@ mod bodies;
 mod change;
 mod keeping;
 mod read;
+mod recovery;
 mod room;
+mod salvage;
 mod schema;
 mod sqlite_queue;
 mod turns;
@@ -19,6 +21,7 @@ use envelope::{Choice, ForwardPath, MailParameters, RcptParameters, RelayId, Rev
 use tokio::sync::watch;
 
 use crate::StoreError;
+pub(crate) use salvage::Salvaged;
 pub use sqlite_queue::SqliteQueue;
 
 /// Mail that was taken over and waits for its provider.

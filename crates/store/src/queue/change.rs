@@ -76,6 +76,12 @@ impl Change {
     }
 }
 
+impl Put {
+    pub(crate) fn row<'a>(&'a self, file: Option<&'a str>) -> Row<'a> {
+        Row { message: &self.message, octets: self.octets, checksum: self.checksum, file }
+    }
+}
+
 fn put_all(keeping: &mut Keeping, db: &Connection, notifications: &[Put]) -> Result<u64, StoreError> {
     for notification in notifications {
         keeping.put(db, notification)?;
@@ -92,9 +98,18 @@ pub(crate) fn key_of(db: &Connection, id: RelayId) -> rusqlite::Result<Option<i6
     db.prepare_cached(sql)?.query_row([id.as_bytes()], |row| row.get(0)).optional()
 }
 
+/// A message, and where its content is.
+pub(crate) struct Row<'a> {
+    pub message: &'a QueuedMessage,
+    pub octets: u64,
+    pub checksum: [u8; 32],
+    /// `None`: in the table of contents.
+    pub file: Option<&'a str>,
+}
+
 /// The row and those of its recipients; its short key.
-pub(crate) fn insert(db: &Connection, put: &Put, file: Option<&str>) -> rusqlite::Result<i64> {
-    let message = &put.message;
+pub(crate) fn insert(db: &Connection, row: &Row) -> rusqlite::Result<i64> {
+    let message = row.message;
     let (copies, choice) = match message.copies {
         Copies::Shared => (SHARED, envelope::Choice::NONE),
         Copies::Each { choice } => (EACH, choice),
@@ -127,9 +142,9 @@ pub(crate) fn insert(db: &Connection, put: &Put, file: Option<&str>) -> rusqlite
             copies,
             choice.opens,
             choice.links,
-            signed(put.octets),
-            put.checksum,
-            file,
+            signed(row.octets),
+            row.checksum,
+            row.file,
             message.state.code(),
             why,
             message.delay_told,

@@ -40,7 +40,7 @@ impl Keeping {
         }
         match &put.content {
             Content::Here(octets) => {
-                let key = insert(db, put, None).map_err(failed)?;
+                let key = insert(db, &put.row(None)).map_err(failed)?;
                 let sql = "INSERT INTO content (message, octets) VALUES (?1, ?2)";
                 db.prepare_cached(sql)
                     .and_then(|mut statement| statement.execute(params![key, octets.as_slice()]))
@@ -49,7 +49,7 @@ impl Keeping {
             Content::File(staged) => {
                 let name = self.bodies.place(staged, id)?;
                 self.placed.push((staged.path().to_owned(), name.clone()));
-                insert(db, put, Some(&name)).map_err(failed)?;
+                insert(db, &put.row(Some(&name))).map_err(failed)?;
             }
         }
         Ok(1)

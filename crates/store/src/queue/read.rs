@@ -19,12 +19,13 @@ pub(crate) struct Found {
 
 const MESSAGE: &str =
     "SELECT key, id, queued_at, sender, upstream, reverse_path, size, body, smtputf8, ret, envid,
-    require_tls, copies, opens, links, octets, state, why, delay_told FROM message";
+    require_tls, copies, opens, links, octets, checksum, file, state, why, delay_told FROM message";
 
 pub(crate) fn message(db: &Connection, id: RelayId) -> Result<Option<QueuedMessage>, Unread> {
     let mut statement = db.prepare_cached(&format!("{MESSAGE} WHERE id = ?1"))?;
     let mut rows = statement.query([id.as_bytes()])?;
-    rows.next()?.map(|row| queued(db, row)).transpose()
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(queued(row, recipients(db, row.get("key")?)?)?))
 }
 
 pub(crate) fn messages(db: &Connection, after: Option<RelayId>, limit: u32) -> Result<Found, Unread> {
@@ -51,9 +52,23 @@ pub(crate) fn by_keys(db: &Connection, keys: &[i64]) -> Result<Found, Unread> {
     Ok(found)
 }
 
+/// For what can be read of a damaged database. Without its recipients, if only those are lost.
+pub(crate) fn with_key(db: &Connection, key: i64) -> Option<(QueuedMessage, Kept)> {
+    let read = || -> Result<_, Unread> {
+        let mut statement = db.prepare_cached(&format!("{MESSAGE} WHERE key = ?1"))?;
+        let mut rows = statement.query([key])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let recipients = recipients(db, key).unwrap_or_default();
+        let message = queued(row, recipients)?;
+        // Not by its id: the index may be what is damaged.
+        Ok(Some((message, kept_in(row)?)))
+    };
+    read().ok().flatten()
+}
+
 impl Found {
     fn add(&mut self, db: &Connection, row: &Row) -> Result<(), Unread> {
-        match queued(db, row) {
+        match recipients(db, row.get("key")?).and_then(|recipients| queued(row, recipients)) {
             Ok(message) => self.messages.push(message),
             // One message that makes no sense must not hide the others.
             Err(Unread::Form { what, value }) => {
@@ -65,7 +80,7 @@ impl Found {
     }
 }
 
-fn queued(db: &Connection, row: &Row) -> Result<QueuedMessage, Unread> {
+fn queued(row: &Row, recipients: Vec<QueuedRecipient>) -> Result<QueuedMessage, Unread> {
     let choice = Choice { opens: row.get("opens")?, links: row.get("links")? };
     let size: Option<i64> = row.get("size")?;
     Ok(QueuedMessage {
@@ -90,7 +105,7 @@ fn queued(db: &Connection, row: &Row) -> Result<QueuedMessage, Unread> {
         octets: unsigned(row.get("octets")?),
         state: state(row)?,
         delay_told: row.get("delay_told")?,
-        recipients: recipients(db, row.get("key")?)?,
+        recipients,
     })
 }
 
@@ -162,11 +177,13 @@ pub(crate) struct Kept {
 
 pub(crate) fn kept(db: &Connection, id: RelayId) -> Result<Option<(i64, Kept)>, Unread> {
     let sql = "SELECT key, octets, checksum, file FROM message WHERE id = ?1";
-    let found = db.prepare_cached(sql)?.query_row([id.as_bytes()], |row| {
-        let kept = Kept { octets: unsigned(row.get(1)?), checksum: row.get(2)?, file: row.get(3)? };
-        Ok((row.get(0)?, kept))
-    });
+    let found =
+        db.prepare_cached(sql)?.query_row([id.as_bytes()], |row| Ok((row.get("key")?, kept_in(row)?)));
     Ok(found.optional()?)
+}
+
+fn kept_in(row: &Row) -> rusqlite::Result<Kept> {
+    Ok(Kept { octets: unsigned(row.get("octets")?), checksum: row.get("checksum")?, file: row.get("file")? })
 }
 
 pub(crate) fn octets(db: &Connection, key: i64) -> rusqlite::Result<Option<Vec<u8>>> {

@@ -1,4 +1,5 @@
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,10 +14,13 @@ use crate::queue::bodies::{Bodies, Unfit};
 use crate::queue::change::{Change, Content, Put};
 use crate::queue::keeping::Keeping;
 use crate::queue::read::{self, Found, Kept};
+use crate::queue::recovery::{self, Health};
 use crate::queue::room::Room;
 use crate::queue::schema::SCHEMA;
 use crate::queue::turns::Turns;
 use crate::queue::watcher::Watcher;
+use crate::sqlite::connection::open_writer;
+use crate::sqlite::held_file::HeldFile;
 use crate::sqlite::readers::Readers;
 use crate::sqlite::writer::Writer;
 use crate::worker::Worker;
@@ -64,8 +68,15 @@ impl SqliteQueue {
         let spool = absolute(spool)?;
         let bodies = Bodies::open(&spool)?;
         let lock = lock(&spool)?;
-        let queue = Self::start(&spool, bodies, low_disk, Some(lock))?;
-        Ok(queue)
+        let database = spool.join(DATABASE);
+        let health = recovery::recover(&database, &bodies, BUSY)?;
+        if health == Health::Absent && lock.had_a_queue {
+            log::queue_gone(&database);
+        }
+        HeldFile::create(&database)?;
+        recovery::tidy(&mut open_writer(&database, BUSY, &SCHEMA)?, &bodies, health)?;
+        let lock = lock.note_queue()?;
+        Self::start(&spool, bodies, low_disk, Some(lock))
     }
 
     /// Opens a queue that another process may be working, to look and to change.
@@ -325,13 +336,33 @@ fn absolute(spool: &Path) -> Result<PathBuf, StoreError> {
     std::path::absolute(spool).map_err(|e| StoreError::file("finding the folder", spool, e))
 }
 
-fn lock(spool: &Path) -> Result<File, StoreError> {
+/// The lock, which also remembers that there was a queue: an empty file is no new one then.
+struct Lock {
+    path: PathBuf,
+    file: File,
+    had_a_queue: bool,
+}
+
+fn lock(spool: &Path) -> Result<Lock, StoreError> {
     let path = spool.join(LOCK);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(|e| StoreError::file("opening", &path, e))?;
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = opened.map_err(|e| StoreError::file("opening", &path, e))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            let had_a_queue = file.metadata().is_ok_and(|metadata| metadata.len() > 0);
+            Ok(Lock { path, file, had_a_queue })
+        }
         Err(TryLockError::WouldBlock) => Err(StoreError::QueueInUse { path: spool.to_owned() }),
         Err(TryLockError::Error(error)) => Err(StoreError::file("locking", &path, error)),
+    }
+}
+
+impl Lock {
+    fn note_queue(mut self) -> Result<File, StoreError> {
+        if !self.had_a_queue {
+            let noted = self.file.write_all(b"queue.db\n").and_then(|()| self.file.sync_all());
+            noted.map_err(|e| StoreError::file("writing", &self.path, e))?;
+        }
+        Ok(self.file)
     }
 }
