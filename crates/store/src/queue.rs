@@ -14,6 +14,8 @@ mod words;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use async_trait::async_trait;
