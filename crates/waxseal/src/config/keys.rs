@@ -490,7 +490,7 @@ pub(super) static KEYS: &[Key] = &[
         "store.spool",
         Kind::Path,
         Default("\"/var/lib/waxseal/spool\""),
-        "Folder for events that wait for the store.",
+        "Folder for what waits: mail for its provider, events for the store.",
     ),
     key(
         "store.signing_key_file",
@@ -502,7 +502,12 @@ pub(super) static KEYS: &[Key] = &[
     later("store.url_env"),
     later("store.url_credential"),
     later("store.backup"),
-    later("store.low_disk"),
+    key(
+        "store.low_disk",
+        Kind::Octets(0),
+        Default("\"500MB\""),
+        "With less free on the disk of `spool` no mail is taken into the queue (452), so that what is there gets out.",
+    ),
     // ── limits
     holder("limits", Kind::Table, "How much, and how long."),
     key("limits.message_size", Kind::Octets(LEAST_MESSAGE_OCTETS), Default("\"35MB\""), "Largest message."),

@@ -241,8 +241,10 @@ pub enum StoreAgent {
 pub struct StoreConfig {
     /// The SQLite file.
     pub database: PathBuf,
-    /// The folder for events that wait for the store.
+    /// The folder for what waits: mail for its provider, events for the store.
     pub spool: PathBuf,
+    /// Octets that are to stay free on the disk of `spool`: with less, no mail is taken into the queue.
+    pub low_disk: u64,
     /// The keys that sign links; made on the first run.
     pub signing_key_file: PathBuf,
 }

@@ -92,6 +92,7 @@ fn the_shortest_file_that_runs() {
             store: StoreConfig {
                 database: "/var/lib/waxseal/waxseal.db".into(),
                 spool: "/var/lib/waxseal/spool".into(),
+                low_disk: 500_000_000,
                 signing_key_file: "/var/lib/waxseal/links.key".into(),
             },
             limits: LimitsConfig {
