@@ -22,11 +22,12 @@ deny:
 test:
     cargo test --locked
 
-# The real binary, clients we did not write, and a browser: needs curl, python3, swaks, Node and Chromium
+# The real binary, clients we did not write, and a browser: what they need is at the top of .ci/run
 e2e:
+    npm ci --prefix tests/clients --no-audit --no-fund --silent
     npm ci --prefix tests/browser --no-audit --no-fund --silent
     npm ci --prefix tests/browser/render --no-audit --no-fund --silent
-    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test demo_in_a_browser --test looks_the_same -- --ignored
+    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test real_clients --test demo_in_a_browser --test looks_the_same -- --ignored
 
 # The first five minutes, by itself
 demo:

@@ -8,47 +8,22 @@ mod harness;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::certificates::Authority;
+use harness::http;
 use harness::identity::{Changes, compare};
+use harness::login_relay::{LOGIN, LoginRelay, PASSWORD};
 use harness::provider::{Provider, Script};
-use harness::{Relay, binary, free_address, http, plain_upstream, run_to_end};
 use serde_json::Value;
 
-const LOGIN: &str = "ana@example.com";
-const PASSWORD: &str = "correct horse";
-
 struct Setting {
-    relay: Relay,
+    relay: LoginRelay,
     provider: Provider,
-    implicit: u16,
-    starttls: u16,
 }
 
-/// A relay with both kinds of TLS and a local sender, and a provider that keeps every octet.
+/// A relay with a local sender, and a provider that keeps every octet.
 async fn setting() -> Setting {
     let extensions = vec!["8BITMIME", "SMTPUTF8", "SIZE 50000000", "PIPELINING"];
     let provider = Provider::start(Script { extensions, ..Script::default() }).await;
-    let authority = Authority::new();
-    let folder = tempfile::tempdir().unwrap();
-    let (implicit, starttls, tracking) = (free_address(), free_address(), free_address());
-    let (certificate, key) = authority.issue("localhost");
-    std::fs::write(folder.path().join("cert.pem"), certificate).unwrap();
-    std::fs::write(folder.path().join("key.pem"), key).unwrap();
-    std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-    let config = format!(
-        "[[smtp]]\nlisten = \"{implicit}\"\ntls = \"implicit\"\n[[smtp]]\nlisten = \"{starttls}\"\ntls = \"starttls\"\n\
-         [tls]\nmode = \"files\"\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\
-         [tracking]\nbase_url = \"http://{tracking}\"\nlisten = \"{tracking}\"\ndefaults = {{ opens = true, links = true }}\nsticky = \"off\"\n\
-         [store]\nurl = \"sqlite:waxseal.db\"\nspool = \"spool\"\nsigning_key_file = \"links.key\"\n{}",
-        plain_upstream(provider.address)
-    );
-    std::fs::write(folder.path().join("waxseal.toml"), config).unwrap();
-    let relay = Relay::start_in(folder, starttls, tracking);
-    let mut add = binary();
-    add.args(["sender", "add", "-c", "waxseal.toml", LOGIN]).current_dir(relay.folder.path());
-    let added = run_to_end(add, format!("{PASSWORD}\n").as_bytes());
-    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-    Setting { relay, provider, implicit: implicit.port(), starttls: starttls.port() }
+    Setting { relay: LoginRelay::before(provider.address), provider }
 }
 
 /// The collection: name and octets, CRLF only, since a bare LF never gets past the door.
@@ -90,17 +65,17 @@ fn succeed(mut command: Command, name: &str) {
 fn check(setting: &Setting, sent: &[(String, Vec<u8>)]) {
     let received = setting.provider.received();
     assert_eq!(received.len(), sent.len());
-    let base_url = setting.relay.base_url();
+    let base_url = setting.relay.relay.base_url();
     let (mut pixels, mut links, mut tracked) = (0, 0, 0);
     for ((name, octets), mail) in sent.iter().zip(&received) {
         let changes: Changes =
             compare(octets, &mail.content, &base_url).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert!(changes.pixels.len() <= 1, "{name}: {changes:?}");
         for pixel in &changes.pixels {
-            assert_eq!(http::get(setting.relay.tracking, pixel).status, 200, "{name}");
+            assert_eq!(http::get(setting.relay.relay.tracking, pixel).status, 200, "{name}");
         }
         for link in &changes.links {
-            let answer = http::get(setting.relay.tracking, link);
+            let answer = http::get(setting.relay.relay.tracking, link);
             assert_eq!(answer.status, 302, "{name}: {link}");
             assert!(answer.header("location").is_some_and(|to| to.starts_with("http")), "{name}");
         }
@@ -108,11 +83,11 @@ fn check(setting: &Setting, sent: &[(String, Vec<u8>)]) {
         links += changes.links.len();
         tracked += usize::from(changes != Changes::default());
     }
-    let events = setting.relay.command(&["events", "--json", "--limit", "1000"]);
+    let events = setting.relay.relay.command(&["events", "--json", "--limit", "1000"]);
     let events = String::from_utf8(events.stdout).unwrap();
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), (pixels + links).min(1000), "every fetch is an event");
-    let records = setting.relay.json("messages");
+    let records = setting.relay.relay.json("messages");
     assert_eq!(records.len(), sent.len());
     for record in &records {
         let tracked = record["pixel"] == true || record["links_tracked"].as_u64() > Some(0);
@@ -140,10 +115,10 @@ async fn curl_sends_the_collection_over_implicit_tls() {
             "--user",
             &format!("{LOGIN}:{PASSWORD}"),
         ])
-        .args(["--url", &format!("smtps://localhost:{}/client.test", setting.implicit)])
+        .args(["--url", &format!("smtps://localhost:{}/client.test", setting.relay.implicit)])
         .args(["--mail-from", LOGIN, "--mail-rcpt", "jo@example.net", "--upload-file"])
         .arg(file)
-        .current_dir(setting.relay.folder.path());
+        .current_dir(setting.relay.relay.folder.path());
         succeed(curl, &name);
         sent.push((name, octets));
     }
@@ -167,8 +142,8 @@ server.quit()
     let setting = setting().await;
     let chosen: Vec<_> = messages().into_iter().skip(1).step_by(2).collect();
     let mut python = Command::new("python3");
-    python.args(["-c", SCRIPT, &setting.starttls.to_string(), LOGIN, PASSWORD]);
-    python.args(chosen.iter().map(|(_, file, _)| file)).current_dir(setting.relay.folder.path());
+    python.args(["-c", SCRIPT, &setting.relay.starttls.to_string(), LOGIN, PASSWORD]);
+    python.args(chosen.iter().map(|(_, file, _)| file)).current_dir(setting.relay.relay.folder.path());
     succeed(python, "python");
     let sent: Vec<_> = chosen.into_iter().map(|(name, _, octets)| (name, octets)).collect();
     check(&setting, &sent);
@@ -181,8 +156,11 @@ async fn swaks_logs_in_each_way_and_sees_the_providers_words() {
     let mut sent = vec![];
     let all = messages();
     for (number, (name, file, octets)) in all.into_iter().step_by(12).enumerate() {
-        let (port, tls) =
-            if number % 2 == 0 { (setting.implicit, "-tlsc") } else { (setting.starttls, "-tls") };
+        let (port, tls) = if number % 2 == 0 {
+            (setting.relay.implicit, "-tlsc")
+        } else {
+            (setting.relay.starttls, "-tls")
+        };
         let auth = if number % 3 == 0 { "LOGIN" } else { "PLAIN" };
         let mut swaks = Command::new("swaks");
         swaks
@@ -208,7 +186,7 @@ async fn swaks_logs_in_each_way_and_sees_the_providers_words() {
             ])
             .args(["--from", LOGIN, "--to", "jo@example.net", "--data"])
             .arg(format!("@{}", file.display()))
-            .current_dir(setting.relay.folder.path());
+            .current_dir(setting.relay.relay.folder.path());
         succeed(swaks, &name);
         sent.push((name, octets));
     }

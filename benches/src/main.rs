@@ -3,10 +3,13 @@
 //! Machines are noisy, so every figure stands beside one that was measured moments before or after on
 //! the same machine, and the ratio is what one may quote. Method and figures: `docs/benchmarks.md`.
 
+mod client_tls;
+mod endurance;
 mod latencies;
 mod load;
 mod message;
 mod pixel;
+mod postfix;
 mod relay;
 mod sink;
 
@@ -34,6 +37,20 @@ struct Cli {
 enum What {
     /// Messages through the relay, and straight to the same sink
     Relay,
+    /// Messages through the relay and through Debian's Postfix, direct and queued, to the same sink; needs root
+    Postfix,
+    /// What an idle connection costs, plain and under TLS
+    Idle {
+        /// How many
+        #[arg(long, default_value_t = 5_000)]
+        connections: usize,
+    },
+    /// Resident memory over many messages
+    Soak {
+        /// How many
+        #[arg(long, default_value_t = 200_000)]
+        count: usize,
+    },
     /// Pixels with their event committed, and without recording
     Pixel,
     /// A tracking endpoint for `pixel`, in a process of its own
@@ -51,6 +68,9 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         match cli.what {
             Some(What::Relay) => relay::measure(&cli.binary, cli.messages, cli.rounds).await,
+            Some(What::Postfix) => postfix::measure(&cli.binary, cli.messages, cli.rounds).await,
+            Some(What::Idle { connections }) => endurance::idle(&cli.binary, connections).await,
+            Some(What::Soak { count }) => endurance::soak(&cli.binary, count).await,
             Some(What::Pixel) => pixel::measure(cli.rounds).await,
             Some(What::ServePixel { record }) => pixel::serve(record).await,
             None => {

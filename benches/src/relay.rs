@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 
 use crate::latencies::{Latencies, median};
-use crate::{load, message, sink};
+use crate::sink::Sink;
+use crate::{load, message};
 
 const SIZES: [usize; 3] = [2_000, 20_000, 100_000];
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
@@ -43,8 +44,8 @@ pub(crate) async fn measure(binary: &Path, messages: usize, rounds: usize) -> an
                 1
             });
             let mail = Arc::new(message::html_mail(size));
-            let sink = sink::start().await?;
-            let relay = Relay::start(binary, sink)?;
+            let sink = Sink::start().await?.address;
+            let relay = Relay::start(binary, sink, "")?;
             load::send(relay.smtp, mail.clone(), count / 10 + 1, connections).await?;
             let mut figures = Figures::default();
             for _ in 0..rounds {
@@ -87,22 +88,26 @@ impl Figures {
 }
 
 /// `waxseal run` in a folder of its own; ended with the value.
-struct Relay {
-    smtp: SocketAddr,
+pub(crate) struct Relay {
+    pub(crate) smtp: SocketAddr,
+    pub(crate) tls: SocketAddr,
     child: Child,
     _folder: tempfile::TempDir,
 }
 
 impl Relay {
-    fn start(binary: &Path, sink: SocketAddr) -> anyhow::Result<Self> {
+    /// `upstream` goes into `[upstream.sink]`.
+    pub(crate) fn start(binary: &Path, sink: SocketAddr, upstream: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let (smtp, tracking) = (free_address()?, free_address()?);
+        let (smtp, tls, tracking) = (free_address()?, free_address()?, free_address()?);
         let config = format!(
             "[[smtp]]\nlisten = \"{smtp}\"\ntls = \"none\"\nauth = \"none\"\nallow_from = [\"127.0.0.0/8\"]\nas = \"ana@example.com\"\n\
+             [[smtp]]\nlisten = \"{tls}\"\ntls = \"implicit\"\nauth = \"none\"\nallow_from = [\"127.0.0.0/8\"]\nas = \"ana@example.com\"\n\
+             [tls]\nmode = \"self-signed\"\n\
              [tracking]\nbase_url = \"http://{tracking}\"\nlisten = \"{tracking}\"\ndefaults = {{ opens = true, links = true }}\n\
-             [upstream.sink]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nauth = \"none\"\n\
+             [upstream.sink]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nauth = \"none\"\n{upstream}\n\
              [store]\nurl = \"sqlite:waxseal.db\"\nspool = \"spool\"\nsigning_key_file = \"links.key\"\n\
-             [limits]\nconnections_per_address = 200\n",
+             [limits]\nconnections = 10000\nconnections_per_address = 10000\n",
             sink.port()
         );
         fs::write(folder.path().join("waxseal.toml"), config)?;
@@ -122,11 +127,11 @@ impl Relay {
             ensure!(began.elapsed() < Duration::from_secs(10), "the relay is not ready");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(Self { smtp, child, _folder: folder })
+        Ok(Self { smtp, tls, child, _folder: folder })
     }
 
     /// Of the process now, as the kernel counts it.
-    fn resident_octets(&self) -> anyhow::Result<u64> {
+    pub(crate) fn resident_octets(&self) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
         let kilobytes: u64 = line.split_whitespace().nth(1).context("no VmRSS")?.parse()?;

@@ -7,6 +7,8 @@ pub mod client;
 pub mod collection;
 pub mod http;
 pub mod identity;
+pub mod login_relay;
+pub mod mta;
 pub mod provider;
 
 use std::io::{BufRead, BufReader, Read};

@@ -46,7 +46,7 @@ pub(crate) fn cellar(config: &Config) -> Cellar {
     Cellar {
         store: config.store.database.clone(),
         spool: config.store.spool.clone(),
-        low_disk: Some(config.store.low_disk_octets),
+        low_disk: Some(config.store.low_disk),
         keys: config.store.signing_key_file.clone(),
     }
 }

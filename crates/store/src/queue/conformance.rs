@@ -92,7 +92,7 @@ async fn a_message_reads_back_as_it_was_put(queue: &dyn Queue) {
     for new in [plain, odd, last] {
         queue.put(new.clone()).await.unwrap();
         assert_eq!(queue.message(new.message.id).await.unwrap(), Some(new.message.clone()));
-        assert_eq!(queue.content(new.message.id).await.unwrap(), *new.content);
+        assert!(queue.content(new.message.id).await.unwrap() == *new.content);
     }
 }
 
@@ -109,7 +109,7 @@ async fn a_message_is_put_once(queue: &dyn Queue) {
         again.message.sender = "other@example.com".to_owned();
         queue.put(again).await.unwrap();
         assert_eq!(queue.message(id).await.unwrap(), before);
-        assert_eq!(queue.content(id).await.unwrap(), *first.content);
+        assert!(queue.content(id).await.unwrap() == *first.content);
     }
     assert_eq!(queue.counts().await.unwrap().waiting, 2);
 }
@@ -121,7 +121,7 @@ async fn contents_of_every_length_read_back(queue: &dyn Queue) {
     }
     for octets in lengths {
         let content = queue.content(id(octets)).await.unwrap();
-        assert_eq!(content, *filled(octets, 0xff).content, "{octets}");
+        assert!(content == *filled(octets, 0xff).content, "{octets}");
     }
     let all = lengths.iter().map(|octets| u64::from(*octets)).sum();
     assert_eq!(
@@ -245,7 +245,7 @@ async fn notifications_come_in_with_what_they_tell_of(queue: &dyn Queue) {
     // Told again because the answer was lost.
     queue.settle(id(1), failed, notifications).await.unwrap();
     assert_eq!(ids(&queue.messages(None, 9).await.unwrap()), [2, 1_500_000]);
-    assert_eq!(queue.content(id(1_500_000)).await.unwrap(), *large.content);
+    assert!(queue.content(id(1_500_000)).await.unwrap() == *large.content);
 }
 
 async fn a_deleted_message_brings_no_notification(queue: &dyn Queue) {
@@ -274,7 +274,7 @@ async fn a_damaged_message_is_out_of_the_way_and_there(queue: &dyn Queue) {
         assert_eq!(queue.due(moment(9_000_000), 9, &[]).await.unwrap(), []);
         let state = QueueState::SetAside("its content was changed".to_owned());
         assert_eq!(queue.message(id).await.unwrap().unwrap().state, state);
-        assert_eq!(queue.content(id).await.unwrap(), *filled(octets, b'x').content, "to look at");
+        assert!(queue.content(id).await.unwrap() == *filled(octets, b'x').content, "to look at");
         // None of these brings it back.
         assert!(queue.hold(id).await.unwrap());
         assert!(queue.release(id).await.unwrap());
@@ -349,7 +349,7 @@ async fn a_deleted_message_is_gone(queue: &dyn Queue) {
         assert!(!queue.delete(id(octets)).await.unwrap());
         // The same id may come again, with another content.
         queue.put(filled(octets, b'y')).await.unwrap();
-        assert_eq!(queue.content(id(octets)).await.unwrap(), *filled(octets, b'y').content);
+        assert!(queue.content(id(octets)).await.unwrap() == *filled(octets, b'y').content);
         assert!(queue.delete(id(octets)).await.unwrap());
     }
     assert_eq!(queue.counts().await.unwrap(), QueueCounts::default());

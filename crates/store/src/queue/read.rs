@@ -17,7 +17,7 @@ pub(crate) struct Found {
     pub unreadable: Vec<(RelayId, String)>,
 }
 
-const MESSAGE: &str =
+pub(crate) const MESSAGE: &str =
     "SELECT key, id, queued_at, sender, upstream, reverse_path, size, body, smtputf8, ret, envid,
     require_tls, copies, opens, links, octets, checksum, file, state, why, delay_told FROM message";
 

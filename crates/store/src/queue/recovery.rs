@@ -46,9 +46,10 @@ pub(crate) fn recover(database: &Path, bodies: &Bodies, busy: Duration) -> Resul
     rename(database, &aside)?;
     // What it was not yet told of its last commits.
     let log_file = with(database, "-wal");
-    if log_file.exists() {
+    if std::fs::metadata(&log_file).is_ok_and(|metadata| metadata.len() > 0) {
         rename(&log_file, &with(&aside, "-wal"))?;
     }
+    let _ = std::fs::remove_file(&log_file);
     let _ = std::fs::remove_file(with(database, "-shm"));
     rename(&fresh, database)?;
     log::queue_salvaged(&aside, &salvaged);

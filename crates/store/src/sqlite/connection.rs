@@ -51,8 +51,9 @@ fn set_up(
     connection.busy_timeout(busy).map_err(failed)?;
     refuse_others(connection, path, schema)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    if schema.gives_room_back {
-        // Before the first page is written; later it changes nothing.
+    let pages: i64 = connection.query_row("PRAGMA page_count", (), |row| row.get(0)).map_err(failed)?;
+    // Possible only before the first page is written; later it would only write.
+    if schema.gives_room_back && pages == 0 {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
     }
     let mode: String =

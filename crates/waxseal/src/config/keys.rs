@@ -538,7 +538,7 @@ pub(super) static KEYS: &[Key] = &[
         "store.spool",
         Kind::Path,
         Default("\"/var/lib/waxseal/spool\""),
-        "Folder for mail that waits for its provider, and for events that wait for the store.",
+        "Folder for what waits: mail for its provider, events for the store.",
     ),
     key(
         "store.signing_key_file",
@@ -546,16 +546,16 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"/var/lib/waxseal/links.key\""),
         "Made on the first run. Keep it in every backup: old links die with it.",
     ),
-    key(
-        "store.low_disk",
-        Kind::Octets(0),
-        Default("\"500MB\""),
-        "With less room than this on the spool's disk no mail is taken into the queue; direct mail goes on.",
-    ),
     later("store.url_file"),
     later("store.url_env"),
     later("store.url_credential"),
     later("store.backup"),
+    key(
+        "store.low_disk",
+        Kind::Octets(0),
+        Default("\"500MB\""),
+        "With less free on the disk of `spool` no mail is taken into the queue (452), so that what is there gets out.",
+    ),
     // ── limits
     holder("limits", Kind::Table, "How much, and how long."),
     key("limits.message_size", Kind::Octets(LEAST_MESSAGE_OCTETS), Default("\"35MB\""), "Largest message."),

@@ -293,10 +293,10 @@ pub enum StoreAgent {
 pub struct StoreConfig {
     /// The SQLite file.
     pub database: PathBuf,
-    /// The folder for mail that waits for its provider, and for events that wait for the store.
+    /// The folder for what waits: mail for its provider, events for the store.
     pub spool: PathBuf,
-    /// With less room than this, in octets, no mail is taken into the queue.
-    pub low_disk_octets: u64,
+    /// Octets that are to stay free on the disk of `spool`: with less, no mail is taken into the queue.
+    pub low_disk: u64,
     /// The keys that sign links; made on the first run.
     pub signing_key_file: PathBuf,
 }

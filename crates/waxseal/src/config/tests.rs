@@ -104,7 +104,7 @@ fn the_shortest_file_that_runs() {
                 database: "/var/lib/waxseal/waxseal.db".into(),
                 spool: "/var/lib/waxseal/spool".into(),
                 signing_key_file: "/var/lib/waxseal/links.key".into(),
-                low_disk_octets: 500_000_000,
+                low_disk: 500_000_000,
             },
             limits: LimitsConfig {
                 message_octets: 35_000_000,
