@@ -22,6 +22,7 @@ use crate::recording::{Submission, forget_answers, record_of};
 use crate::rewriting::Tracking;
 use crate::rewritten::Rewritten;
 use crate::settings::{Delivery, OnUnavailable, Route, RouteLogin};
+use crate::seven_bit::send_content;
 use crate::trace::received_field;
 
 /// One client's connection: its login, the provider's connection beside it, and the transaction under way.
@@ -394,12 +395,17 @@ impl Conversation {
     }
 
     /// `None`: the message is to go into the queue, and the provider does not have it.
-    async fn hand_off(&mut self, submission: &Submission, received: &[u8], content: &[u8]) -> Option<Reply> {
+    async fn hand_off(
+        &mut self,
+        submission: &Submission,
+        received: &[u8],
+        content: &Arc<Vec<u8>>,
+    ) -> Option<Reply> {
         if submission.kept {
             return None;
         }
         let Some((_, provider)) = &mut self.provider else { return Some(out_of_order()) };
-        match provider.content(received, content).await {
+        match send_content(provider, received, content).await {
             Err(error) if self.may_keep(submission.route, &error) => None,
             answer => Some(self.answer(submission.route, answer)),
         }

@@ -23,6 +23,7 @@ mod recording;
 mod rewriting;
 mod rewritten;
 mod settings;
+mod seven_bit;
 mod taking_over;
 mod trace;
 

@@ -1,4 +1,5 @@
 use std::error::Error as _;
+use std::sync::Arc;
 
 use envelope::{Body, Credentials, MailParameters, Reply, Severity};
 use store::{QueuedMessage, QueuedRecipient};
@@ -6,6 +7,7 @@ use upstream::{Connection, HandoffError, Pool, Pooled};
 
 use crate::fault::Fault;
 use crate::notification::Answer;
+use crate::seven_bit::send_content;
 
 /// What came of one transaction.
 #[derive(Debug, Default)]
@@ -59,7 +61,7 @@ pub(super) async fn hand_on(
     line: &mut Option<Pooled>,
     message: &QueuedMessage,
     recipients: &[QueuedRecipient],
-    content: &[u8],
+    content: &Arc<Vec<u8>>,
 ) -> Handoff {
     let mut transaction = Transaction { recipients: recipients.to_vec(), handoff: Handoff::default() };
     if let Err(error) = transaction.run(link, line, message, content).await {
@@ -91,7 +93,7 @@ impl Transaction {
         link: &Link,
         line: &mut Option<Pooled>,
         message: &QueuedMessage,
-        content: &[u8],
+        content: &Arc<Vec<u8>>,
     ) -> Result<(), Trouble> {
         let parameters = parameters(message, content);
         let reply = begin(link, line, message, &parameters).await.map_err(Trouble::before_content)?;
@@ -105,7 +107,7 @@ impl Transaction {
         if self.recipients.is_empty() {
             return Ok(());
         }
-        let reply = connection.content(b"", content).await.map_err(Trouble::at_content)?;
+        let reply = send_content(connection, b"", content).await.map_err(Trouble::at_content)?;
         self.all(&reply);
         Ok(())
     }
@@ -140,7 +142,9 @@ impl Transaction {
             Fault::Provider | Fault::Operator => Outcome::Later,
         };
         let answer = answer_of(&trouble.error);
-        if outcome == Outcome::Later && trouble.concerns_all {
+        // All connections in use says nothing of the provider.
+        let is_busy = matches!(trouble.error, HandoffError::Busy { .. });
+        if outcome == Outcome::Later && trouble.concerns_all && !is_busy {
             let words = if answer.code > 0 {
                 format!("{} {}", answer.code, answer.to_kept())
             } else {
