@@ -165,6 +165,12 @@ impl Relay {
         }
     }
 
+    /// The exit status once it has ended, and its folder.
+    pub fn ended_in(mut self) -> (i32, tempfile::TempDir) {
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        (self.ended(), folder)
+    }
+
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(status.unwrap().success());

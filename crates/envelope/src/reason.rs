@@ -25,6 +25,7 @@ pub enum Reason {
     UnknownChoice,
     OnlyRecipientIsSender,
     NeverTrack,
+    OneCopyForAll,
     Attachment,
     AttachedMessage,
     UnknownTransferEncoding,
@@ -96,6 +97,11 @@ const TABLE: &[(Reason, &str, &str)] = &[
     ),
     (R::OnlyRecipientIsSender, "only_recipient_is_sender", "The only recipient is the sender."),
     (R::NeverTrack, "never_track", "A recipient is on the never-track list."),
+    (
+        R::OneCopyForAll,
+        "one_copy_for_all",
+        "There are too many recipients for a copy each, so nobody can tell which of them opened it.",
+    ),
     // On a part.
     (R::Attachment, "attachment", "The part is an attachment."),
     (R::AttachedMessage, "attached_message", "The part belongs to an attached message."),

@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use envelope::{
@@ -8,19 +7,22 @@ use envelope::{
 };
 use seal::Recipient;
 use smtp::{Greeting, Handler};
-use store::RecipientRecord;
+use store::{Copies, RecipientRecord};
 use tokio::time::Instant;
-use upstream::{Connection, HandoffError, SizeLimit};
+use upstream::{HandoffError, SizeLimit};
 
 use crate::asked::{Asked, Wish, without_control_fields};
 use crate::choosing::{Chosen, Voices, choose};
 use crate::door::Relay;
 use crate::event;
+use crate::fault::Fault;
 use crate::identity::Identity;
-use crate::recording::{Submission, record_of};
-use crate::rewriting::{Tracking, rewrite_unless};
+use crate::provider::Provider;
+use crate::recording::{Submission, forget_answers, record_of};
+use crate::rewriting::Tracking;
 use crate::rewritten::Rewritten;
-use crate::settings::{Route, RouteLogin};
+use crate::settings::{Delivery, OnUnavailable, Route, RouteLogin};
+use crate::seven_bit::send_content;
 use crate::trace::received_field;
 
 /// One client's connection: its login, the provider's connection beside it, and the transaction under way.
@@ -28,7 +30,7 @@ pub struct Conversation {
     relay: Arc<Relay>,
     identity: Option<Identity>,
     suffix: Option<Wish>,
-    provider: Option<(usize, Connection)>,
+    provider: Option<(usize, Provider)>,
     transaction: Option<Transaction>,
 }
 
@@ -38,6 +40,8 @@ struct Transaction {
     sender: String,
     envelope: Envelope,
     recipients: Vec<RecipientRecord>,
+    /// We answer for the provider, and the content goes into the queue.
+    kept: bool,
 }
 
 /// QUIT is a courtesy: it must not hold up the end of a connection.
@@ -53,7 +57,7 @@ impl Handler for Conversation {
             Ok(logged_in) => {
                 self.identity = Some(logged_in.identity);
                 self.suffix = logged_in.suffix;
-                self.provider = logged_in.connection;
+                self.provider = logged_in.connection.map(|(route, own)| (route, Provider::Own(own)));
                 Reply::of(235, "2.7.0", "Welcome")
             }
             Err(reply) => reply,
@@ -71,34 +75,46 @@ impl Handler for Conversation {
         let Some(route) = self.route_for(&sender) else {
             return Reply::of(550, "5.7.1", format!("No provider is configured for {sender}"));
         };
-        match self.begin(route, &reverse_path, &parameters).await {
+        let mut kept = self.route(route).delivery == Delivery::Queue;
+        let answer = if kept { Ok(sender_ok()) } else { self.begin(route, &reverse_path, &parameters).await };
+        let answer = match answer {
+            Err(error) if self.may_keep(route, &error) => {
+                kept = true;
+                Ok(sender_ok())
+            }
+            answer => answer,
+        };
+        match answer {
             Ok(reply) if reply.is_positive() => {
                 let envelope = Envelope { reverse_path, parameters, recipients: vec![] };
-                self.transaction = Some(Transaction { route, sender, envelope, recipients: vec![] });
+                self.transaction = Some(Transaction { route, sender, envelope, recipients: vec![], kept });
                 reply
             }
-            answer => self.answer(route, answer),
+            answer => {
+                self.rest().await;
+                self.answer(route, answer)
+            }
         }
     }
 
     async fn rcpt(&mut self, forward_path: ForwardPath, parameters: RcptParameters) -> Reply {
-        let (Some(transaction), Some((_, provider))) = (&mut self.transaction, &mut self.provider) else {
-            return out_of_order();
+        let Some(transaction) = &self.transaction else { return out_of_order() };
+        let (route, kept) = (transaction.route, transaction.kept);
+        let answer = match &mut self.provider {
+            _ if kept => Ok(recipient_ok()),
+            Some((_, provider)) => provider.rcpt(&forward_path, &parameters).await,
+            None => return out_of_order(),
         };
-        let answer = provider.rcpt(&forward_path, &parameters).await;
-        if let Ok(reply) = &answer {
-            let index = u16::try_from(transaction.recipients.len()).unwrap_or(u16::MAX);
-            transaction.recipients.push(RecipientRecord {
-                index,
-                address: forward_path.to_string(),
-                code: reply.code().get(),
-                reply: reply.text(),
-            });
-            if reply.is_positive() {
-                transaction.envelope.recipients.push(EnvelopeRecipient { forward_path, parameters });
+        let answer = match answer {
+            Err(error) if self.may_keep(route, &error) => {
+                self.keep();
+                Ok(recipient_ok())
             }
+            answer => answer,
+        };
+        if let (Ok(reply), Some(transaction)) = (&answer, &mut self.transaction) {
+            transaction.answered(reply, forward_path, parameters);
         }
-        let route = transaction.route;
         self.answer(route, answer)
     }
 
@@ -111,17 +127,21 @@ impl Handler for Conversation {
 
         let chosen = self.chosen(&submission, &content).await;
         let Some(content) = self.without_control_fields(content).await else {
+            self.reset().await;
             return Reply::of(451, "4.3.0", "The message could not be read; your program will try again");
         };
         let rewritten = self.rewritten(&submission, &chosen, &content).await;
         let rewritten = self.announced(&submission, &chosen, rewritten, &content).await;
         let received = self.received_field(&submission, &rewritten.content, greeting);
-        let answer = self.hand_off(&received, &rewritten.content).await;
-        let reply = self.answer(submission.route, answer);
+        let Some(reply) = self.hand_off(&submission, &received, &rewritten.content).await else {
+            return self.take_over(submission, &chosen, rewritten, &received, &content, started).await;
+        };
+        self.rest().await;
 
         // The provider may have the message now. An error from here on would make the client send
         // it again (RFC 5321 §6.1), so what fails is logged, not returned.
         self.record(&submission, &chosen, &rewritten, &reply, started).await;
+        self.save_choice(&submission, &chosen, &reply).await;
         reply
     }
 
@@ -132,27 +152,39 @@ impl Handler for Conversation {
         {
             self.provider = None;
         }
+        self.rest().await;
     }
 
     async fn close(&mut self) {
         self.transaction = None;
         if let Some((_, provider)) = self.provider.take() {
-            let _ = tokio::time::timeout(GOODBYE, provider.quit()).await;
+            let _ = tokio::time::timeout(GOODBYE, provider.part()).await;
         }
     }
 }
 
-/// Tells a thread that nobody waits for it any more: its time is over, or the connection is gone.
-struct GivesUp(Arc<AtomicBool>);
+fn sender_ok() -> Reply {
+    Reply::of(250, "2.1.0", "Sender ok")
+}
 
-impl Drop for GivesUp {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+fn recipient_ok() -> Reply {
+    Reply::of(250, "2.1.5", "Recipient ok")
 }
 
 fn out_of_order() -> Reply {
     Reply::of(503, "5.5.1", "There is no transaction; begin with MAIL")
+}
+
+impl Transaction {
+    /// A recipient of whom the provider has said nothing yet has code 0.
+    fn answered(&mut self, reply: &Reply, forward_path: ForwardPath, parameters: RcptParameters) {
+        let (code, text) = if self.kept { (0, String::new()) } else { (reply.code().get(), reply.text()) };
+        let index = u16::try_from(self.recipients.len()).unwrap_or(u16::MAX);
+        self.recipients.push(RecipientRecord { index, address: forward_path.to_string(), code, reply: text });
+        if reply.is_positive() {
+            self.envelope.recipients.push(EnvelopeRecipient { forward_path, parameters });
+        }
+    }
 }
 
 impl Conversation {
@@ -201,10 +233,24 @@ impl Conversation {
             }
             _ => None,
         };
-        let mut provider = Connection::open(&self.route(route).upstream, login.as_ref()).await?;
-        let reply = provider.mail(reverse_path, parameters).await;
-        self.provider = Some((route, provider));
-        reply
+        loop {
+            let kind = &self.route(route).login;
+            let mut provider = Provider::open(&self.relay.pools[route], kind, login.as_ref()).await?;
+            let answer = provider.mail(reverse_path, parameters).await;
+            // As above. Each that failed is gone from the pool, so this ends.
+            if provider.is_reused() && !provider.is_usable() {
+                continue;
+            }
+            self.provider = Some((route, provider));
+            return answer;
+        }
+    }
+
+    /// The transaction is over: others may have the connection, if it is not this client's own.
+    async fn rest(&mut self) {
+        if let Some((route, provider)) = self.provider.take() {
+            self.provider = provider.rest().await.map(|provider| (route, provider));
+        }
     }
 
     fn submission(&self, transaction: Transaction, content: &[u8]) -> Submission {
@@ -220,6 +266,7 @@ impl Conversation {
             sender: transaction.sender,
             envelope: transaction.envelope,
             recipients: transaction.recipients,
+            kept: transaction.kept,
             upstream: self.route(transaction.route).upstream.name.clone(),
             from: field("From").map(|body| mime::decode_words(&body)),
             subject: field("Subject").map(|body| mime::decode_words(&body)),
@@ -286,7 +333,7 @@ impl Conversation {
                 rewriting: settings.rewriting.clone(),
                 on_dkim: self.route(submission.route).on_dkim,
             };
-            self.rewritten_in_time(submission, content, tracking).await
+            self.relay.rewrite_in_time(content, tracking).await
         } else {
             Rewritten::untouched(content.clone(), None)
         };
@@ -296,43 +343,16 @@ impl Conversation {
         for reason in &chosen.reasons {
             rewritten.because(*reason);
         }
+        if rewritten.is_tracked()
+            && self.route(submission.route).fan_out
+            && submission.goes_to_more_than(self.most_copies(submission.route))
+        {
+            rewritten.because(Reason::OneCopyForAll);
+        }
         if self.grew_too_large(content.len(), rewritten.content.len()) {
             return Rewritten::untouched(content.clone(), Some(Reason::TooLarge));
         }
         rewritten
-    }
-
-    /// On another thread, so that neither a panic nor a slow message takes the connection with it.
-    async fn rewritten_in_time(
-        &self,
-        submission: &Submission,
-        content: &Arc<Vec<u8>>,
-        tracking: Tracking,
-    ) -> Rewritten {
-        let (source, turns) = (content.clone(), self.relay.rewriting_turns.clone());
-        let given_up = Arc::new(AtomicBool::new(false));
-        let _whenever_we_stop_waiting = GivesUp(given_up.clone());
-        let rewriting = async move {
-            // Kept by the thread itself: one that is given up still counts until it ends.
-            let turn = turns.acquire_owned().await;
-            tokio::task::spawn_blocking(move || {
-                let rewritten = rewrite_unless(&source, &tracking, &|| given_up.load(Ordering::Relaxed));
-                drop(turn);
-                rewritten
-            })
-            .await
-        };
-        match tokio::time::timeout(self.relay.settings.rewrite_time, rewriting).await {
-            Ok(Ok(rewritten)) => rewritten,
-            Ok(Err(panic)) => {
-                event::rewriting_failed(Some(submission.id), &panic);
-                Rewritten::untouched(content.clone(), Some(Reason::RewriteFailed))
-            }
-            Err(_) => {
-                event::rewriting_too_slow(submission.id, self.relay.settings.rewrite_time);
-                Rewritten::untouched(content.clone(), Some(Reason::TooSlow))
-            }
-        }
     }
 
     /// What we add must not take a message over the provider's limit that it would have kept.
@@ -341,7 +361,8 @@ impl Conversation {
         matches!(size, Some(SizeLimit::Octets(limit)) if before as u64 <= limit && after as u64 > limit)
     }
 
-    /// The store knows of a tracked message before it leaves: what cannot be recorded is not tracked.
+    /// The store knows of a tracked message before it leaves: what cannot be recorded is not tracked. It knows
+    /// of every message that goes into the queue, because the outcome is written down by whoever hands it on.
     async fn announced(
         &self,
         submission: &Submission,
@@ -349,7 +370,7 @@ impl Conversation {
         rewritten: Rewritten,
         content: &Arc<Vec<u8>>,
     ) -> Rewritten {
-        if !rewritten.is_tracked() {
+        if !rewritten.is_tracked() && !submission.kept {
             return rewritten;
         }
         let record = record_of(submission, chosen, &rewritten, None);
@@ -373,9 +394,88 @@ impl Conversation {
         received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at)
     }
 
-    async fn hand_off(&mut self, received: &[u8], content: &[u8]) -> Result<Reply, HandoffError> {
-        let Some((_, provider)) = &mut self.provider else { return Ok(out_of_order()) };
-        provider.content(received, content).await
+    /// `None`: the message is to go into the queue, and the provider does not have it.
+    async fn hand_off(
+        &mut self,
+        submission: &Submission,
+        received: &[u8],
+        content: &Arc<Vec<u8>>,
+    ) -> Option<Reply> {
+        if submission.kept {
+            return None;
+        }
+        let Some((_, provider)) = &mut self.provider else { return Some(out_of_order()) };
+        match send_content(provider, received, content).await {
+            Err(error) if self.may_keep(submission.route, &error) => None,
+            answer => Some(self.answer(submission.route, answer)),
+        }
+    }
+
+    /// Into the queue: what we answered for ourselves, and what the provider went away from.
+    async fn take_over(
+        &mut self,
+        mut submission: Submission,
+        chosen: &Chosen,
+        mut rewritten: Rewritten,
+        received: &[u8],
+        content: &Arc<Vec<u8>>,
+        started: Instant,
+    ) -> Reply {
+        if !submission.kept {
+            self.provider = None;
+            submission.keep();
+            rewritten = self.announced(&submission, chosen, rewritten, content).await;
+        }
+        let copies = self.copies(&submission, chosen, &rewritten);
+        let handed_on = if copies == Copies::Shared { &rewritten.content } else { content };
+        let reply = self.relay.take_over(&submission, copies, received, handed_on).await;
+        if reply.is_positive() {
+            event::queued(&submission, &rewritten, started.elapsed());
+        } else {
+            self.record(&submission, chosen, &rewritten, &reply, started).await;
+        }
+        self.save_choice(&submission, chosen, &reply).await;
+        reply
+    }
+
+    /// One copy for each recipient, if the route makes some and there is anything to tell them apart by.
+    fn copies(&self, submission: &Submission, chosen: &Chosen, rewritten: &Rewritten) -> Copies {
+        let several = submission.goes_to_more_than(1);
+        let too_many = submission.goes_to_more_than(self.most_copies(submission.route));
+        if self.route(submission.route).fan_out && several && !too_many && rewritten.is_tracked() {
+            Copies::Each { choice: submission.trackable(chosen.choice) }
+        } else {
+            Copies::Shared
+        }
+    }
+
+    /// More would be counted against the sender by the provider, or stand before everybody else's mail for long.
+    fn most_copies(&self, route: usize) -> usize {
+        let route = self.route(route);
+        let at_once = route.rate.and_then(|rate| usize::try_from(rate.messages).ok()).unwrap_or(usize::MAX);
+        route.fan_out_most.min(at_once)
+    }
+
+    /// Is it the provider that is away, so that the message may wait for it here?
+    fn may_keep(&self, route: usize, error: &HandoffError) -> bool {
+        let route = self.route(route);
+        let fault = Fault::of(error);
+        let may = route.on_unavailable == OnUnavailable::Queue
+            && self.relay.queue.is_some()
+            && matches!(fault, Fault::Provider | Fault::Operator);
+        if may {
+            event::kept_for(&route.upstream.name, fault, error);
+        }
+        may
+    }
+
+    /// From here on we answer ourselves.
+    fn keep(&mut self) {
+        self.provider = None;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.kept = true;
+            forget_answers(&mut transaction.recipients);
+        }
     }
 
     async fn record(
@@ -394,9 +494,12 @@ impl Conversation {
         if !matches!(recorded, Ok(Ok(()))) {
             event::not_recorded(submission.id, &recorded);
         }
+    }
+
+    async fn save_choice(&self, submission: &Submission, chosen: &Chosen, reply: &Reply) {
         if chosen.keep && reply.is_positive() {
             let (sender, choice) = (&submission.sender, chosen.choice);
-            let saved = store.save_choice(sender, choice, Some(submission.id), submission.at);
+            let saved = self.relay.store.save_choice(sender, choice, Some(submission.id), submission.at);
             if !matches!(tokio::time::timeout(STORE_PATIENCE, saved).await, Ok(Ok(()))) {
                 event::choice_not_saved(submission.id);
             }

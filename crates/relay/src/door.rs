@@ -3,8 +3,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use envelope::{Clock, Mailbox, RelayId};
 use seal::Keys;
-use store::Store;
+use store::{Queue, Store};
 use tokio::sync::Semaphore;
+use upstream::Pool;
 
 use crate::conversation::Conversation;
 use crate::identity::Identity;
@@ -16,8 +17,12 @@ pub struct Relay {
     pub(crate) settings: Settings,
     pub(crate) keys: Arc<Keys>,
     pub(crate) store: Arc<dyn Store>,
+    /// Where mail waits for its provider, if it may.
+    pub(crate) queue: Option<Arc<dyn Queue>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) passwords: Passwords,
+    /// Of each route, in their order.
+    pub(crate) pools: Vec<Pool>,
     /// How many messages are rewritten at once: more than there are cores would only all be late.
     pub(crate) rewriting_turns: Arc<Semaphore>,
     made_without_random: AtomicU64,
@@ -54,7 +59,27 @@ impl Relay {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let rewriting_turns = Arc::new(Semaphore::new(cores * 2));
         let passwords = Passwords::new()?;
-        Ok(Self { settings, keys, store, clock, passwords, rewriting_turns, made_without_random })
+        let pools =
+            settings.routes.iter().map(|route| Pool::new(route.upstream.clone(), route.pool)).collect();
+        let queue = None;
+        Ok(Self {
+            settings,
+            keys,
+            store,
+            queue,
+            clock,
+            passwords,
+            pools,
+            rewriting_turns,
+            made_without_random,
+        })
+    }
+
+    /// The same relay, with a queue for mail that waits. Its [`crate::Dispatcher`] hands on what is in it.
+    #[must_use]
+    pub fn with_queue(mut self, queue: Arc<dyn Queue>) -> Self {
+        self.queue = Some(queue);
+        self
     }
 
     /// A new id. Never fails: without random octets a counter keeps ids apart, and an id is no secret.

@@ -6,9 +6,12 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use envelope::{RelayId, Reply};
+use envelope::{RelayId, Reply, Timestamp};
+use store::{QueuedMessage, StoreError};
 use upstream::HandoffError;
 
+use crate::fault::Fault;
+use crate::notification::Answer;
 use crate::recording::Submission;
 use crate::rewritten::Rewritten;
 
@@ -64,6 +67,38 @@ pub(crate) fn handed_off(submission: &Submission, rewritten: &Rewritten, reply: 
     );
 }
 
+/// The one INFO line of a message that was taken into the queue.
+pub(crate) fn queued(submission: &Submission, rewritten: &Rewritten, took: Duration) {
+    let reasons: Vec<&str> = rewritten.reasons.iter().map(|reason| reason.code()).collect();
+    tracing::info!(
+        id = %submission.id,
+        sender = %address(&submission.sender),
+        recipients = submission.envelope.recipients.len(),
+        upstream = %submission.upstream,
+        opens = rewritten.pixel,
+        links = rewritten.links_tracked(),
+        reasons = %reasons.join(","),
+        octets = submission.octets_in,
+        ms = took.as_millis(),
+        "queued"
+    );
+}
+
+/// The queue did not take a message; the client heard 4yz.
+pub(crate) fn not_queued(id: RelayId, error: &StoreError) {
+    tracing::error!(%id, %error, hint = error.hint().unwrap_or_default(), "the queue did not take a message");
+}
+
+/// The provider is away, and direct mail waits for it in the queue.
+pub(crate) fn kept_for(name: &str, fault: Fault, error: &HandoffError) {
+    let hint = error.hint().unwrap_or_default();
+    if fault == Fault::Operator {
+        tracing::error!(upstream = name, %error, hint, "mail goes into the queue until this is mended");
+    } else {
+        tracing::warn!(upstream = name, %error, hint, "the provider is away: mail goes into the queue");
+    }
+}
+
 /// The store failed, so a message leaves untracked.
 pub(crate) fn sent_untracked(id: RelayId, error: &impl Debug) {
     tracing::error!(%id, ?error, "the store does not take records: message goes out untracked");
@@ -90,8 +125,80 @@ pub(crate) fn rewriting_too_slow(id: RelayId, limit: Duration) {
     tracing::warn!(%id, ?limit, "rewriting took too long: message goes out as it came");
 }
 
+/// The provider takes 7 bits only, and the message cannot be made so.
+pub(crate) fn not_seven_bit(why: &impl Debug) {
+    tracing::warn!(?why, "the provider has no 8BITMIME and the message was not converted");
+}
+
 pub(crate) fn upstream_failed(name: &str, error: &HandoffError) {
     tracing::warn!(upstream = name, %error, hint = error.hint().unwrap_or_default(), "handoff failed");
+}
+
+/// One line for each handoff out of the queue.
+pub(crate) fn dispatched(
+    message: &QueuedMessage,
+    counts: [usize; 3],
+    answer: Option<&Answer>,
+    took: Duration,
+) {
+    let [handed_on, failed, waiting] = counts;
+    tracing::info!(
+        id = %message.id,
+        sender = %address(&message.sender),
+        upstream = %message.upstream,
+        handed_on,
+        failed,
+        waiting,
+        code = answer.map_or(0, |answer| answer.code),
+        reply = answer.map_or("", |answer| answer.text.as_str()),
+        ms = took.as_millis(),
+        "handed on from the queue"
+    );
+}
+
+/// The whole message was sent and nobody answered. It is sent again, and may arrive twice.
+pub(crate) fn perhaps_twice(id: RelayId, upstream: &str, what: &str) {
+    tracing::warn!(%id, upstream, what, "the provider did not confirm: sent again, it may arrive twice");
+}
+
+pub(crate) fn upstream_away(name: &str, for_long: bool, words: &str, again: Timestamp) {
+    if for_long {
+        tracing::error!(upstream = name, words, %again, "the queue cannot hand on until this is mended");
+    } else {
+        tracing::warn!(upstream = name, words, %again, "the provider is away: its queue waits");
+    }
+}
+
+pub(crate) fn upstream_back(name: &str) {
+    tracing::info!(upstream = name, "the provider is back");
+}
+
+/// Messages name an upstream that is not in the configuration, or that needs a client's login.
+pub(crate) fn unknown_upstream(name: &str) {
+    tracing::error!(upstream = name, "mail waits for an upstream that the queue cannot use any more");
+}
+
+pub(crate) fn queue_failed(doing: &str, error: &StoreError) {
+    tracing::error!(doing, %error, hint = error.hint().unwrap_or_default(), "the queue failed");
+}
+
+/// What came of a handoff is not on disk: until it is, the message is not touched again.
+pub(crate) fn not_settled(id: RelayId, error: &StoreError) {
+    tracing::error!(%id, %error, "what came of a handoff could not be written down yet");
+}
+
+pub(crate) fn damaged(id: RelayId, error: &StoreError) {
+    tracing::error!(%id, %error, "a queued message is damaged and was set aside; its sender is told");
+}
+
+/// A notification, or other mail from `<>`, failed: nobody is told, or it would go round for ever.
+pub(crate) fn nobody_to_tell(id: RelayId, sender: &str, answer: Option<&Answer>) {
+    let reply = answer.map_or("", |answer| answer.text.as_str());
+    tracing::warn!(%id, sender = %address(sender), reply, "a notification could not be delivered and is dropped");
+}
+
+pub(crate) fn dispatch_failed(id: Option<RelayId>, error: &impl Debug) {
+    tracing::error!(?id, ?error, "handing on from the queue failed by a bug; the message is kept");
 }
 
 #[cfg(test)]

@@ -9,23 +9,34 @@ mod address_pattern;
 mod asked;
 mod choosing;
 mod conversation;
+mod dispatcher;
 mod door;
 pub mod event;
+mod fault;
 mod history;
 mod identity;
+mod in_time;
+mod notification;
 mod passwords;
+mod provider;
 mod recording;
 mod rewriting;
 mod rewritten;
 mod settings;
+mod seven_bit;
+mod taking_over;
 mod trace;
 
 pub use address_pattern::AddressPattern;
 pub use asked::{Asked, Wish, without_control_fields};
 pub use choosing::Chosen;
 pub use conversation::Conversation;
+pub use dispatcher::{Counts, Dispatcher};
 pub use door::{Door, Relay, Submitter};
 pub use passwords::{PasswordError, hash_password};
 pub use rewriting::{Tracking, rewrite, rewrite_unless};
 pub use rewritten::Rewritten;
-pub use settings::{ConfiguredSender, LoginOrder, OnDkim, Rewriting, Route, RouteLogin, Settings};
+pub use settings::{
+    ConfiguredSender, Delivery, LoginOrder, OnDkim, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin,
+    Settings,
+};

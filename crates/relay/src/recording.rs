@@ -20,6 +20,8 @@ pub(crate) struct Submission {
     pub(crate) envelope: Envelope,
     /// Every recipient with the provider's answer, also those it refused.
     pub(crate) recipients: Vec<RecipientRecord>,
+    /// It goes into the queue.
+    pub(crate) kept: bool,
     /// The provider's name in the configuration.
     pub(crate) upstream: String,
     pub(crate) route: usize,
@@ -45,7 +47,32 @@ impl Submission {
 
     /// The index of the one recipient the provider took.
     pub(crate) fn only_recipient_index(&self) -> u16 {
-        self.recipients.iter().find(|r| r.code / 100 == 2).map_or(0, |recipient| recipient.index)
+        self.indices().next().unwrap_or(0)
+    }
+
+    /// The indices of the recipients that the provider, or we for it, took: those of the envelope, in its order.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u16> {
+        self.recipients.iter().filter(|r| r.code == 0 || r.code / 100 == 2).map(|recipient| recipient.index)
+    }
+
+    /// More than `most`?
+    pub(crate) fn goes_to_more_than(&self, most: usize) -> bool {
+        self.envelope.recipients.len() > most
+    }
+
+    /// It goes into the queue after all: what the provider said in the transaction that failed counts no more,
+    /// unless it was a refusal.
+    pub(crate) fn keep(&mut self) {
+        self.kept = true;
+        forget_answers(&mut self.recipients);
+    }
+}
+
+/// The provider will be asked again for those whom it took.
+pub(crate) fn forget_answers(recipients: &mut [RecipientRecord]) {
+    for recipient in recipients.iter_mut().filter(|recipient| recipient.code / 100 == 2) {
+        recipient.code = 0;
+        recipient.reply.clear();
     }
 }
 

@@ -82,8 +82,62 @@ pub struct Route {
     pub upstream: Upstream,
     /// What to log in with.
     pub login: RouteLogin,
+    /// How many connections it may have at once; those of pass-through logins are not counted.
+    pub pool: usize,
     /// What happens to a message the client has DKIM-signed itself.
     pub on_dkim: OnDkim,
+    /// When the client hears 250.
+    pub delivery: Delivery,
+    /// What happens to direct mail while the provider is away.
+    pub on_unavailable: OnUnavailable,
+    /// One copy for each recipient, with tokens of its own; needs [`Delivery::Queue`].
+    pub fan_out: bool,
+    /// A message for more recipients than this goes out as one copy for all.
+    pub fan_out_most: usize,
+    /// When queued mail is tried again, and when it is given up.
+    pub retry: Retry,
+    /// No more queued messages than this.
+    pub rate: Option<Rate>,
+}
+
+/// When the client hears 250.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// When the provider said so: its transaction runs inside the client's.
+    #[default]
+    Direct,
+    /// When envelope and content are on disk. Not with [`RouteLogin::PassThrough`].
+    Queue,
+}
+
+/// What happens to direct mail while the provider is away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnavailable {
+    /// The client hears 4yz and tries again.
+    #[default]
+    Defer,
+    /// It goes into the queue. Not with [`RouteLogin::PassThrough`].
+    Queue,
+}
+
+/// When queued mail is tried again, and when it is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// The first pause; each further one is twice as long.
+    pub first: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+    /// After this, counted from when it was queued, the sender is told that it did not arrive.
+    pub give_up: Duration,
+}
+
+/// No more than so many messages in such a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub messages: u32,
+    /// In which time.
+    pub per: Duration,
 }
 
 /// What a route logs in with.
@@ -115,6 +169,35 @@ impl Settings {
                 .chain(&sender.aliases)
                 .any(|own| own.as_str().eq_ignore_ascii_case(address))
         })
+    }
+}
+
+impl Route {
+    /// A route for everybody, without login, that hands on directly.
+    pub fn direct(upstream: Upstream) -> Self {
+        Self {
+            senders: vec![AddressPattern::Anyone],
+            upstream,
+            login: RouteLogin::None,
+            pool: 20,
+            on_dkim: OnDkim::default(),
+            delivery: Delivery::default(),
+            on_unavailable: OnUnavailable::default(),
+            fan_out: false,
+            fan_out_most: 20,
+            retry: Retry::default(),
+            rate: None,
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_mins(1),
+            longest: Duration::from_hours(1),
+            give_up: Duration::from_hours(72),
+        }
     }
 }
 

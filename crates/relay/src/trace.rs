@@ -30,7 +30,7 @@ pub(crate) fn received_field(
 }
 
 /// `date-time` of RFC 5322 §3.3, in UTC: `Tue, 24 Nov 2026 08:21:01 +0000`.
-fn date_time(at: Timestamp) -> String {
+pub(crate) fn date_time(at: Timestamp) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

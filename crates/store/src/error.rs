@@ -1,10 +1,10 @@
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 /// Why something was not remembered, or not read.
 ///
@@ -101,6 +101,18 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// The queue has somebody who works it already.
+    #[error("another process works the queue in {}", path.display())]
+    QueueInUse {
+        /// The spool folder.
+        path: PathBuf,
+    },
+    /// It was never in the queue, or has left it.
+    #[error("there is no message {id} in the queue")]
+    NotQueued {
+        /// Which message.
+        id: envelope::RelayId,
+    },
     /// The journal does not take one record so long.
     #[error("an event of {octets} octets is too long for the journal")]
     TooLong {
@@ -131,13 +143,38 @@ impl StoreError {
     /// itself that is refused, and will be again.
     pub fn store_is_away(&self) -> bool {
         match self {
-            Self::AddressTaken { .. } | Self::TooLong { .. } | Self::Unreadable { .. } => false,
+            Self::AddressTaken { .. }
+            | Self::TooLong { .. }
+            | Self::Unreadable { .. }
+            | Self::Damaged { .. }
+            | Self::NotQueued { .. } => false,
             Self::Database { source, .. } => !matches!(
                 source.sqlite_error_code(),
                 // Nothing from SQLite itself: the value could not even be handed to it.
                 None | Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
             ),
             _ => true,
+        }
+    }
+
+    /// Would each other write of the same moment fail in the same way?
+    pub(crate) fn would_hit_all(&self) -> bool {
+        self.store_is_away() && !self.no_room()
+    }
+
+    /// Is there no room for it on the disk? A client is to hear 452.
+    pub fn no_room(&self) -> bool {
+        match self {
+            Self::DiskLow | Self::Full { .. } => true,
+            Self::File { source, .. } => matches!(
+                source.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+            ),
+            // What SQLite makes of a quota that is used up; it keeps what the system said to itself.
+            Self::Database { source, .. } => {
+                source.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_IOERR_WRITE)
+            }
+            _ => false,
         }
     }
 
@@ -154,7 +191,10 @@ impl StoreError {
             }
             Self::NoWal { .. } => Some("keep the database on a local disk"),
             Self::Foreign { .. } => Some("give Waxseal a file of its own"),
-            Self::JournalInUse { .. } => Some("give each process a spool folder of its own"),
+            Self::DiskLow => Some("make room on the disk of store.spool, or lower store.low_disk"),
+            Self::JournalInUse { .. } | Self::QueueInUse { .. } => {
+                Some("give each process a spool folder of its own")
+            }
             _ => None,
         }
     }

@@ -37,7 +37,7 @@ pub use journal::Journal;
 pub use message::{LinkRecord, MessageFilter, MessageRecord, MessageSummary, PartNote, RecipientRecord};
 pub use queue::{
     Copies, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
-    RecipientState,
+    RecipientState, SqliteQueue,
 };
 pub use recorder::{Recorded, Recorder};
 pub use sender::SenderRecord;

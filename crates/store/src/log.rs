@@ -70,3 +70,61 @@ pub(crate) fn journal_refused(file: &Path) {
 pub(crate) fn replay_failed(error: &StoreError) {
     tracing::warn!(error = %chain(error), "the journal could not be replayed yet; trying again");
 }
+
+pub(crate) fn queue_disk_low(free: u64, low: u64) {
+    tracing::error!(free, low, "the disk of the queue is nearly full: no new mail is taken into it");
+}
+
+pub(crate) fn queue_has_room() {
+    tracing::info!("the queue takes mail again");
+}
+
+pub(crate) fn queued_set_aside(id: RelayId, why: &str) {
+    tracing::error!(%id, why, "a queued message is damaged: it is set aside, for you to look at");
+}
+
+pub(crate) fn queued_unreadable(id: RelayId, why: &str) {
+    tracing::error!(%id, why, "a queued message cannot be read: it is left out of the list");
+}
+
+/// Room is lost, no mail.
+pub(crate) fn body_left(file: &Path, error: &std::io::Error) {
+    tracing::warn!(file = %file.display(), %error, "a content's file could not be moved or removed");
+}
+
+pub(crate) fn queue_damaged(aside: &Path, damage: &str) {
+    tracing::error!(
+        file = %aside.display(),
+        damage,
+        "the queue's database is damaged: it is set aside, and what can be read of it goes into a new one"
+    );
+}
+
+pub(crate) fn queue_unreadable(error: &StoreError) {
+    tracing::error!(error = %chain(error), "nothing can be read of the queue's damaged database");
+}
+
+pub(crate) fn queue_salvaged(aside: &Path, salvaged: &crate::queue::Salvaged) {
+    tracing::error!(
+        file = %aside.display(),
+        whole = salvaged.whole,
+        set_aside = salvaged.set_aside,
+        unknown = salvaged.unknown,
+        "the queue goes on with what could be read: see `waxseal queue list`, and keep the damaged file"
+    );
+}
+
+pub(crate) fn queue_gone(database: &Path) {
+    tracing::error!(
+        file = %database.display(),
+        "the queue's database was deleted or emptied, with what waited in it: an empty one takes its place"
+    );
+}
+
+pub(crate) fn queue_contents_without_message(count: usize, folder: &Path) {
+    tracing::error!(
+        count,
+        folder = %folder.display(),
+        "contents whose messages are not in the queue any more are kept there"
+    );
+}

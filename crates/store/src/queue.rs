@@ -1,8 +1,32 @@
+mod bodies;
+mod change;
+mod json;
+mod keeping;
+mod read;
+mod recovery;
+mod room;
+mod salvage;
+mod schema;
+mod sqlite_queue;
+mod turns;
+mod watcher;
+mod words;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
 use async_trait::async_trait;
 use envelope::{Choice, ForwardPath, MailParameters, RcptParameters, RelayId, ReversePath, Timestamp};
+use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::StoreError;
+use crate::{StoreError, text};
+pub(crate) use salvage::Salvaged;
+pub use sqlite_queue::SqliteQueue;
 
 /// Mail that was taken over and waits for its provider.
 ///
@@ -19,13 +43,25 @@ pub trait Queue: Send + Sync {
 
     /// Messages that are not held and have a recipient who is due at `now`: of each sender the longest due
     /// first, the senders in turn, so that nobody's thousand mails stand before another's one. At most `limit`.
-    /// `passing_over` are at work already.
+    /// `passing_over` are at work already; `closed` are upstreams that take nothing now, whose thousands of
+    /// messages must not stand before those of another.
+    async fn due_but_for(
+        &self,
+        closed: &[String],
+        now: Timestamp,
+        limit: u32,
+        passing_over: &[RelayId],
+    ) -> Result<Vec<QueuedMessage>, StoreError>;
+
+    /// The same with no upstream closed.
     async fn due(
         &self,
         now: Timestamp,
         limit: u32,
         passing_over: &[RelayId],
-    ) -> Result<Vec<QueuedMessage>, StoreError>;
+    ) -> Result<Vec<QueuedMessage>, StoreError> {
+        self.due_but_for(&[], now, limit, passing_over).await
+    }
 
     /// When the next recipient is due, of those not held; `None`: nothing waits.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
@@ -90,25 +126,31 @@ pub struct NewMessage {
 }
 
 /// A message in the queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QueuedMessage {
     /// The message's id, as in [`crate::MessageRecord`]; a notification has one of its own.
+    #[serde(serialize_with = "text::display")]
     pub id: RelayId,
     /// When it was taken over.
+    #[serde(serialize_with = "text::display")]
     pub queued_at: Timestamp,
     /// Whose message it is; turns are taken by this.
     pub sender: String,
     /// The provider's name in the configuration.
     pub upstream: String,
     /// Who hears of failures.
+    #[serde(serialize_with = "json::reverse_path")]
     pub reverse_path: ReversePath,
     /// What MAIL said besides.
+    #[serde(serialize_with = "json::mail_parameters")]
     pub parameters: MailParameters,
     /// How the copies are made.
+    #[serde(serialize_with = "json::copies")]
     pub copies: Copies,
     /// Octets of the content.
     pub octets: u64,
     /// Whether it may be tried.
+    #[serde(serialize_with = "json::state")]
     pub state: QueueState,
     /// The sender was told of the delay.
     pub delay_told: bool,
@@ -140,19 +182,23 @@ pub enum QueueState {
 }
 
 /// One recipient of a message in the queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QueuedRecipient {
     /// Its number in the message, as in [`crate::RecipientRecord`].
     pub index: u16,
     /// Whom it is for.
+    #[serde(serialize_with = "json::forward_path")]
     pub forward_path: ForwardPath,
     /// What RCPT said besides.
+    #[serde(serialize_with = "json::rcpt_parameters")]
     pub parameters: RcptParameters,
     /// How it stands.
+    #[serde(serialize_with = "json::recipient_state")]
     pub state: RecipientState,
     /// Attempts so far.
     pub attempts: u32,
     /// When it is due next; of no meaning unless it waits.
+    #[serde(serialize_with = "text::display")]
     pub due_at: Timestamp,
     /// The provider's last reply code; 0: none yet.
     pub code: u16,
@@ -187,7 +233,7 @@ pub struct RecipientOutcome {
 }
 
 /// What the queue holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct QueueCounts {
     /// Messages that wait.
     pub waiting: u64,

@@ -1,9 +1,16 @@
 //! Records for tests.
 
-use envelope::{Choice, Reason, RelayId, Timestamp};
+use std::sync::Arc;
+
+use envelope::{
+    Choice, ForwardPath, MailParameters, Mailbox, RcptParameters, Reason, RelayId, ReversePath, Timestamp,
+};
 use verdict::{Confidence, Judgement, Kind, Trust, Verdict};
 
-use crate::{ChoiceOrigin, Event, LinkRecord, MessageRecord, PartNote, RecipientRecord};
+use crate::{
+    ChoiceOrigin, Copies, Event, LinkRecord, MessageRecord, NewMessage, PartNote, QueueState, QueuedMessage,
+    QueuedRecipient, RecipientOutcome, RecipientRecord, RecipientState,
+};
 
 /// The `n`th id: ids sort by `n`.
 pub(crate) fn id(n: u32) -> RelayId {
@@ -85,4 +92,41 @@ pub(crate) fn recipient(index: u16, address: &str, code: u16) -> RecipientRecord
 pub(crate) fn link(index: u16, href: &str, kept: Option<Reason>) -> LinkRecord {
     let target = kept.is_none().then(|| href.replace("&amp;", "&"));
     LinkRecord { index, href: href.to_owned(), target, kept }
+}
+
+/// The `n`th message for the queue, due at `due_at`, from `sender`, with a content of its own.
+pub(crate) fn queued(n: u32, sender: &str, due_at: Timestamp) -> NewMessage {
+    let content = Arc::new(format!("Subject: {n}\r\n\r\nHello {n}\r\n").into_bytes());
+    let message = QueuedMessage {
+        id: id(n),
+        queued_at: moment(n),
+        sender: sender.to_owned(),
+        upstream: "main".to_owned(),
+        reverse_path: ReversePath::Mailbox(Mailbox::parse("ana@example.com").unwrap()),
+        parameters: MailParameters::default(),
+        copies: Copies::Shared,
+        octets: content.len() as u64,
+        state: QueueState::Waiting,
+        delay_told: false,
+        recipients: vec![queued_recipient(0, "bo@example.net", due_at)],
+    };
+    NewMessage { message, content }
+}
+
+pub(crate) fn queued_recipient(index: u16, address: &str, due_at: Timestamp) -> QueuedRecipient {
+    QueuedRecipient {
+        index,
+        forward_path: ForwardPath::Mailbox(Mailbox::parse(address).unwrap()),
+        parameters: RcptParameters::default(),
+        state: RecipientState::Waiting,
+        attempts: 0,
+        due_at,
+        code: 0,
+        reply: String::new(),
+    }
+}
+
+pub(crate) fn outcome(index: u16, state: RecipientState, due_at: Timestamp) -> RecipientOutcome {
+    let code = if state == RecipientState::HandedOn { 250 } else { 451 };
+    RecipientOutcome { index, state, due_at, code, reply: "4.2.1 Grüße, later".to_owned() }
 }

@@ -1,9 +1,11 @@
-mod held_file;
+pub(crate) mod connection;
+pub(crate) mod held_file;
 mod read;
-mod readers;
+pub(crate) mod readers;
+mod records;
 mod schema;
 mod write;
-mod writer;
+pub(crate) mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ use crate::{
     StoredEvent,
 };
 use readers::Readers;
+use records::Records;
+use schema::SCHEMA;
 use write::Write;
 use writer::Writer;
 
@@ -31,7 +35,7 @@ use writer::Writer;
 pub struct SqliteStore {
     // Dropped in this order: only a connection that may write can fold the WAL into the file as it closes.
     readers: Readers,
-    writer: Arc<Worker<Writer>>,
+    writer: Arc<Worker<Writer<Records>>>,
     committed: watch::Receiver<i64>,
 }
 
@@ -52,11 +56,11 @@ impl SqliteStore {
         // SQLite takes a name that begins with "file:" for a URI; an absolute path never does.
         let path =
             std::path::absolute(path).map_err(|e| StoreError::file("finding the database", path, e))?;
-        Self::start(Writer::open(&path, busy)?, busy)
+        Self::start(Writer::open(&path, busy, &SCHEMA, Records::open)?, busy)
     }
 
-    fn start(writer: Writer, busy: Duration) -> Result<Self, StoreError> {
-        let (committed, file) = (writer.committed(), writer.file().clone());
+    fn start(writer: Writer<Records>, busy: Duration) -> Result<Self, StoreError> {
+        let (committed, file) = (writer.ledger().committed(), writer.file().clone());
         let path = file.path().to_owned();
         let writer =
             Worker::spawn(writer).map_err(|e| StoreError::file("starting a thread for", &path, e))?;

@@ -100,6 +100,8 @@ fn work<C: Committer>(committer: &mut C, mut inbox: mpsc::Receiver<Waiting<C>>) 
             committer.recover();
             items.iter().map(|_| Err(StoreError::Panicked { thread: C::NAME })).collect()
         });
+        // What goes with them, a file perhaps, is gone when the answers come.
+        drop(items);
         for (answer, result) in answers.into_iter().zip(results) {
             // Whoever asked may have stopped waiting.
             let _ = answer.send(result);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use envelope::{Reply, ReplyCode, Severity};
 
+use crate::certificate::Certificate;
+
 /// Why a handoff did not come to an answer of the provider to this message.
 ///
 /// A 4yz or 5yz to MAIL, RCPT, DATA or the content is no error here: it is a [`Reply`]. The one
@@ -21,6 +23,16 @@ pub enum HandoffError {
         /// Its port.
         port: u16,
         /// What the system said of the last address tried.
+        source: io::Error,
+    },
+    /// The proxy did not answer, or would not or could not connect.
+    #[error("could not connect to {host} through the proxy {proxy}")]
+    Proxy {
+        /// The upstream's host.
+        host: String,
+        /// The proxy's host and port.
+        proxy: String,
+        /// What the proxy or the system said.
         source: io::Error,
     },
     /// The deadline passed.
@@ -86,11 +98,18 @@ pub enum HandoffError {
         host: String,
     },
     /// The certificate is expired, for another host, or from an authority that is not trusted.
-    #[error("the certificate of {host} was refused")]
+    #[error(
+        "the certificate of {host} was refused: {objection}{}",
+        presented.as_ref().map(|presented| format!("; it is {presented}")).unwrap_or_default()
+    )]
     Certificate {
         /// The upstream's host.
         host: String,
-        /// Which of these.
+        /// What is wrong with it, in words.
+        objection: String,
+        /// What it says of itself.
+        presented: Option<Box<Certificate>>,
+        /// What the library said.
         source: io::Error,
     },
     /// TLS did not come about for another reason.
@@ -109,11 +128,13 @@ pub enum HandoffError {
         /// The server's own words, with the login and the password taken out should they be in them.
         reply: Reply,
     },
-    /// There is a login, and the server offers neither AUTH PLAIN nor AUTH LOGIN.
-    #[error("{host} offers neither AUTH PLAIN nor AUTH LOGIN")]
+    /// There is a login, and the server offers no mechanism for its kind.
+    #[error("{host} offers neither AUTH {} nor AUTH {}", mechanisms[0], mechanisms[1])]
     LoginNotOffered {
         /// The upstream's host.
         host: String,
+        /// Those that would do.
+        mechanisms: [&'static str; 2],
     },
     /// There is a login, and the link is neither encrypted nor within this machine.
     #[error("a login for {host} would have gone over the network in plain text")]
@@ -121,8 +142,9 @@ pub enum HandoffError {
         /// The upstream's host.
         host: String,
     },
-    /// A NUL, which AUTH PLAIN uses between its fields (RFC 4616 §2).
-    #[error("the login for {host} holds a NUL")]
+    /// A character that the mechanism uses between its fields: NUL in PLAIN (RFC 4616 §2),
+    /// control characters with tokens (RFC 7628 §3.1).
+    #[error("the login for {host} holds a control character")]
     LoginUnsendable {
         /// The upstream's host.
         host: String,
@@ -138,6 +160,23 @@ pub enum HandoffError {
     Utf8NotOffered {
         /// The upstream's host.
         host: String,
+    },
+    /// The client asked for REQUIRETLS (RFC 8689), and the provider would not keep to it, or the link
+    /// to it is not encrypted. Nothing was sent.
+    #[error("{host} does not offer REQUIRETLS on an encrypted connection")]
+    TlsNotRequired {
+        /// The upstream's host.
+        host: String,
+        /// Is the link to it encrypted?
+        encrypted: bool,
+    },
+    /// All the connections that this upstream may have are in use, for longer than one waits.
+    #[error("all {most_open} connections to {host} are in use")]
+    Busy {
+        /// The upstream's host.
+        host: String,
+        /// How many it may have.
+        most_open: usize,
     },
     /// Above the server's SIZE. Nothing of it was sent.
     #[error("{octets} octets are more than the {limit} that {host} takes")]
@@ -230,11 +269,13 @@ impl HandoffError {
     /// because 421 would announce the end of *our* connection with the client.
     pub fn reply(&self) -> Reply {
         match self {
-            Self::Unreachable { host, .. } | Self::Silent { host, .. } => Reply::of(
-                451,
-                "4.4.1",
-                format!("Your provider {host} does not answer right now; your program will try again"),
-            ),
+            Self::Unreachable { host, .. } | Self::Proxy { host, .. } | Self::Silent { host, .. } => {
+                Reply::of(
+                    451,
+                    "4.4.1",
+                    format!("Your provider {host} does not answer right now; your program will try again"),
+                )
+            }
             Self::Lost { host, .. } | Self::Unusable { host } => Reply::of(
                 451,
                 "4.4.2",
@@ -270,7 +311,7 @@ impl HandoffError {
                     "The certificate of your provider {host} is not valid, so nothing was sent; tell whoever runs this relay"
                 ),
             ),
-            Self::LoginNotOffered { host } => Reply::of(
+            Self::LoginNotOffered { host, .. } => Reply::of(
                 451,
                 "4.7.4",
                 format!(
@@ -297,6 +338,20 @@ impl HandoffError {
                 "5.6.7",
                 format!(
                     "Your provider {host} takes only addresses and header lines in plain ASCII; this was not sent"
+                ),
+            ),
+            Self::TlsNotRequired { host, encrypted } => Reply::of(
+                550,
+                if *encrypted { "5.7.30" } else { "5.7.10" },
+                format!(
+                    "Your message asks for encryption all the way, which your provider {host} does not promise; it was not sent"
+                ),
+            ),
+            Self::Busy { host, .. } => Reply::of(
+                451,
+                "4.3.2",
+                format!(
+                    "All connections to your provider {host} are in use right now; your program will try again"
                 ),
             ),
             Self::TooLarge { host, octets, limit } => Reply::of(
@@ -330,6 +385,9 @@ impl HandoffError {
             Self::Unreachable { .. } => {
                 "check host and port of the upstream, and that a firewall lets this machine out"
             }
+            Self::Proxy { .. } => {
+                "check the upstream's `proxy`, and that it lets us through to this host and port"
+            }
             Self::Silent { step: Step::Greeting, .. } => {
                 "the port may speak TLS from the start: 465 with tls = \"implicit\", 587 with \"starttls\""
             }
@@ -351,6 +409,7 @@ impl HandoffError {
             Self::LoginNotOffered { .. } => {
                 "the provider may offer AUTH on another port or only with TLS, or want auth = \"none\""
             }
+            Self::Busy { .. } => "the upstream's `pool` says how many connections it may have at once",
             Self::LoginUnencrypted { .. } => "set tls to \"implicit\" or \"starttls\"",
             Self::Nonsense { step: Step::Greeting, .. } => "is that an SMTP server, and its submission port?",
             _ => return None,

@@ -30,6 +30,9 @@ pub(crate) enum Command {
     Messages(MessagesArgs),
     /// Lists opens and clicks
     Events(EventsArgs),
+    /// Looks at mail that waits for its provider, and changes what becomes of it
+    #[command(subcommand)]
+    Queue(QueueCommand),
     /// Adds and lists people who may send
     #[command(subcommand)]
     Sender(SenderCommand),
@@ -173,4 +176,71 @@ pub(crate) struct SenderListArgs {
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `waxseal queue`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// Lists the messages in the queue, oldest first
+    List(QueueListArgs),
+    /// Shows one message: its recipients, what the provider said, when it is tried again
+    Show(QueueShowArgs),
+    /// Tries a message again at once
+    Retry(QueueArgs),
+    /// Tries a message no more until it is released
+    Hold(QueueArgs),
+    /// Takes a hold away
+    Release(QueueArgs),
+    /// Deletes a message for good; nobody is told
+    Delete(QueueDeleteArgs),
+    /// Tries everything that waits at once
+    Flush(ConfigArg),
+}
+
+/// `waxseal queue list`.
+#[derive(Debug, Args)]
+pub(crate) struct QueueListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Only this sender's
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal queue retry`, `hold`, `release`.
+#[derive(Debug, Args)]
+pub(crate) struct QueueArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The message's id, or the last eight digits of it
+    pub(crate) id: String,
+}
+
+/// `waxseal queue show`.
+#[derive(Debug, Args)]
+pub(crate) struct QueueShowArgs {
+    #[command(flatten)]
+    pub(crate) message: QueueArgs,
+    /// Print it as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print what is handed on, header and body, and nothing else
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) content: bool,
+}
+
+/// `waxseal queue delete`.
+#[derive(Debug, Args)]
+pub(crate) struct QueueDeleteArgs {
+    #[command(flatten)]
+    pub(crate) message: QueueArgs,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
 }

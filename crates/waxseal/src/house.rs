@@ -6,7 +6,7 @@ use anyhow::Context;
 use envelope::Clock;
 use relay::{Relay, Settings};
 use seal::Keys;
-use store::{Journal, MessageFilter, Recorder, SqliteStore, Store};
+use store::{Journal, MessageFilter, Recorder, SqliteQueue, SqliteStore, Store};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -16,6 +16,8 @@ use crate::key_file;
 pub(crate) struct House {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sqlite: SqliteStore,
+    /// Mail that waits for its provider.
+    pub(crate) queue: Option<SqliteQueue>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) relay: Arc<Relay>,
@@ -26,8 +28,10 @@ pub(crate) struct House {
 pub(crate) struct Cellar {
     /// The SQLite file.
     pub(crate) store: PathBuf,
-    /// The folder where events wait for the store.
+    /// The folder where events wait for the store, and mail for its provider.
     pub(crate) spool: PathBuf,
+    /// With fewer octets left than this, no mail is taken into the queue; `None`: there is no queue.
+    pub(crate) low_disk: Option<u64>,
     /// The keys that links are signed with.
     pub(crate) keys: PathBuf,
 }
@@ -57,8 +61,23 @@ impl House {
         }
         let keys = Arc::new(key_file::read_or_make(&cellar.keys)?);
         let recorder = Arc::new(Recorder::new(store.clone(), journal));
-        let relay = Arc::new(Relay::new(settings, keys.clone(), store.clone(), clock)?);
-        Ok(Self { store, sqlite, recorder, keys, relay })
+        let mut relay = Relay::new(settings, keys.clone(), store.clone(), clock)?;
+        let mut queue = None;
+        if let Some(low_disk) = cellar.low_disk {
+            let opened = SqliteQueue::open(&cellar.spool, low_disk)
+                .with_context(|| format!("cannot open the queue in {}", cellar.spool.display()))?;
+            relay = relay.with_queue(Arc::new(opened.clone()));
+            queue = Some(opened);
+        }
+        Ok(Self { store, sqlite, queue, recorder, keys, relay: Arc::new(relay) })
+    }
+
+    /// Everything that was answered is on disk; nothing is open any more.
+    pub(crate) async fn close(self) {
+        if let Some(queue) = self.queue {
+            queue.close().await;
+        }
+        self.sqlite.close().await;
     }
 
     /// Writes to the store what an earlier run left in the journal; what comes later the recorder sees to.

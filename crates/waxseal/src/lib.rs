@@ -22,6 +22,7 @@ mod events;
 mod messages;
 mod output;
 mod preview;
+mod queue;
 mod sender;
 
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Preview(args) => preview::preview(&args),
         Command::Messages(args) => in_runtime(messages::messages(&args)),
         Command::Events(args) => in_runtime(events::events(&args)),
+        Command::Queue(command) => in_runtime(queue::queue(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
     }
 }

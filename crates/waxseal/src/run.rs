@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use envelope::{Clock, SystemClock};
+use relay::Dispatcher;
+use store::Queue;
 use tokio::sync::watch;
 use track::Endpoint;
 
@@ -30,11 +32,16 @@ pub(crate) async fn run(args: &ConfigArg) -> Outcome {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let house = House::build(&wiring::cellar(&config), wiring::settings(&config)?, clock.clone()).await?;
     let mut serving = open(&config, &house, clock, &shutdown).await.map_err(unavailable)?;
+    let waiting = match &house.queue {
+        Some(queue) => queue.counts().await.context("cannot read the queue")?.waiting,
+        None => 0,
+    };
     tracing::info!(
         config = %args.config.display(),
         listeners = config.listeners.len(),
         upstreams = config.upstreams.len(),
         tracking = %config.tracking.base_url,
+        queued = waiting,
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
@@ -45,7 +52,7 @@ pub(crate) async fn run(args: &ConfigArg) -> Outcome {
         stop.send_replace(true);
     }
     drain(&config, serving).await;
-    house.sqlite.close().await;
+    house.close().await;
     told?;
     tracing::info!("ended");
     Ok(exit::OK)
@@ -85,6 +92,14 @@ async fn open(
     };
     let stop = shutdown.clone();
     serving.spawn(async move { Ok(track::serve(tracking, tls, endpoint, stop).await?) });
+    if let Some(dispatcher) =
+        Dispatcher::new(house.relay.clone(), wiring::dispatched_octets(config), shutdown.clone())
+    {
+        serving.spawn(async move {
+            dispatcher.run().await;
+            Ok(())
+        });
+    }
     tokio::spawn(house.replaying());
     Ok(serving)
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use envelope::Mailbox;
 use relay::event::Addresses;
-use relay::{AddressPattern, ConfiguredSender, LoginOrder, OnDkim, Rewriting, Route, RouteLogin, Settings};
+use relay::{
+    AddressPattern, ConfiguredSender, Delivery, LoginOrder, OnDkim, OnUnavailable, Rate, Retry, Rewriting,
+    Route, RouteLogin, Settings,
+};
 use rewrite::{LinkRules, PixelPosition};
 use track::{KeepAddress, KeepAgent};
 use upstream::{Tls, Trust, Upstream};
@@ -43,8 +46,14 @@ pub(crate) fn cellar(config: &Config) -> Cellar {
     Cellar {
         store: config.store.database.clone(),
         spool: config.store.spool.clone(),
+        low_disk: Some(config.store.low_disk),
         keys: config.store.signing_key_file.clone(),
     }
+}
+
+/// How many octets of queued content are in memory at once: as much as one large message and its copy need.
+pub(crate) fn dispatched_octets(config: &Config) -> u64 {
+    (config.limits.in_flight_octets / 4).max(config.limits.message_octets.saturating_mul(3))
 }
 
 /// What the tracking endpoint keeps of who asked.
@@ -122,16 +131,34 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
             trust,
             helo: config.hostname.clone(),
             timeout: upstream.timeout,
+            proxy: None,
         },
         login: match &upstream.login {
             config::UpstreamLogin::Account(credentials) => RouteLogin::Account(credentials.clone()),
             config::UpstreamLogin::PassThrough => RouteLogin::PassThrough,
             config::UpstreamLogin::None => RouteLogin::None,
         },
+        pool: upstream.pool,
         on_dkim: match upstream.on_dkim {
             config::OnDkim::Keep => OnDkim::Keep,
             config::OnDkim::Strip => OnDkim::Strip,
         },
+        delivery: match upstream.delivery {
+            config::Delivery::Direct => Delivery::Direct,
+            config::Delivery::Queue => Delivery::Queue,
+        },
+        on_unavailable: match upstream.on_unavailable {
+            config::OnUnavailable::Defer => OnUnavailable::Defer,
+            config::OnUnavailable::Queue => OnUnavailable::Queue,
+        },
+        fan_out: upstream.fan_out,
+        fan_out_most: upstream.fan_out_most,
+        retry: Retry {
+            first: upstream.retry.first,
+            longest: upstream.retry.longest,
+            give_up: upstream.retry.give_up,
+        },
+        rate: upstream.rate.map(|rate| Rate { messages: rate.messages, per: rate.per }),
     })
 }
 

@@ -6,8 +6,8 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::StoreError;
+use crate::sqlite::connection::open_reader;
 use crate::sqlite::held_file::HeldFile;
-use crate::sqlite::schema::open_reader;
 
 /// A few connections that read. In WAL mode they see the last commit and hold up nobody.
 #[derive(Clone)]

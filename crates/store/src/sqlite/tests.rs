@@ -73,7 +73,7 @@ async fn everything_is_there_after_reopening() {
 #[tokio::test]
 async fn is_for_its_owner_only_and_syncs_every_commit() {
     let (_folder, path) = scratch();
-    let writer = Writer::open(&path, BUSY).unwrap();
+    let writer = Writer::open(&path, BUSY, &SCHEMA, Records::open).unwrap();
     assert_eq!(writer.pragma("journal_mode"), "wal");
     assert_eq!(writer.pragma("synchronous"), "2");
     #[cfg(unix)]
@@ -158,7 +158,7 @@ async fn a_long_reader_holds_up_no_writer() {
 #[tokio::test]
 async fn a_full_disk_is_an_error_and_takes_nothing_that_was_acknowledged() {
     let (_folder, path) = scratch();
-    let writer = Writer::open(&path, BUSY).unwrap();
+    let writer = Writer::open(&path, BUSY, &SCHEMA, Records::open).unwrap();
     writer.limit_pages(60);
     let store = SqliteStore::start(writer, BUSY).unwrap();
     let evidence = format!("{{\"a\":\"{}\"}}", "x".repeat(2_000));

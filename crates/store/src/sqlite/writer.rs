@@ -2,37 +2,63 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::watch;
 
 use crate::StoreError;
+use crate::sqlite::connection::{Schema, open_writer};
 use crate::sqlite::held_file::HeldFile;
-use crate::sqlite::schema::open_writer;
-use crate::sqlite::write::Write;
 use crate::worker::Committer;
 
 /// The connection that writes, on its own thread.
-pub(crate) struct Writer {
+pub(crate) struct Writer<L> {
     connection: Connection,
     file: HeldFile,
-    committed: watch::Sender<i64>,
+    ledger: L,
 }
 
-impl Writer {
-    pub(crate) fn open(path: &Path, busy: Duration) -> Result<Self, StoreError> {
+/// How the writes of one kind of database are done, and what goes with them beside the SQL.
+pub(crate) trait Ledger: Send + 'static {
+    /// One write. Doing it again changes nothing.
+    type Write: Send + 'static;
+    /// What its writer is told.
+    type Answer: Send + 'static;
+    /// The name of the thread.
+    const THREAD: &'static str;
+
+    /// Within a transaction, which may be taken back and tried again in parts.
+    fn apply(&mut self, write: &Self::Write, db: &Connection) -> Result<Self::Answer, StoreError>;
+
+    /// The last step before the transaction is committed.
+    fn before_commit(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// What was applied is on disk.
+    fn committed(&mut self, db: &Connection);
+
+    /// Nothing of what was applied happened.
+    fn taken_back(&mut self);
+}
+
+impl<L: Ledger> Writer<L> {
+    /// `ledger` is made from what the database holds.
+    pub(crate) fn open(
+        path: &Path,
+        busy: Duration,
+        schema: &Schema,
+        ledger: impl FnOnce(&Connection) -> Result<L, StoreError>,
+    ) -> Result<Self, StoreError> {
         HeldFile::create(path)?;
-        let connection = open_writer(path, busy)?;
-        let newest = connection
-            .query_row("SELECT coalesce(max(seq), 0) FROM event", (), |row| row.get(0))
-            .map_err(|e| StoreError::sqlite("being opened", e))?;
-        Ok(Self { connection, file: HeldFile::hold(path), committed: watch::Sender::new(newest) })
+        let connection = open_writer(path, busy, schema)?;
+        let ledger = ledger(&connection)?;
+        Ok(Self { connection, file: HeldFile::hold(path), ledger })
     }
 
     pub(crate) fn file(&self) -> &HeldFile {
         &self.file
     }
 
-    pub(crate) fn committed(&self) -> watch::Receiver<i64> {
-        self.committed.subscribe()
+    pub(crate) fn ledger(&self) -> &L {
+        &self.ledger
     }
 
     #[cfg(test)]
@@ -52,40 +78,43 @@ impl Writer {
     }
 
     /// One transaction, or nothing of it.
-    fn all_or_nothing(&mut self, batch: &[Write]) -> Result<(), StoreError> {
+    fn all_or_nothing(&mut self, batch: &[L::Write]) -> Result<Vec<L::Answer>, StoreError> {
         self.file.check()?;
         let failed = |e| StoreError::sqlite("committing", e);
         // IMMEDIATE: waiting for another program's lock happens here, never in the middle.
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let mut newest = None;
-        for write in batch {
-            newest = write.apply(&transaction)?.or(newest);
-        }
+        let ledger = &mut self.ledger;
+        let answers =
+            batch.iter().map(|write| ledger.apply(write, &transaction)).collect::<Result<_, _>>()?;
+        ledger.before_commit()?;
         transaction.commit().map_err(failed)?;
-        if let Some(newest) = newest {
-            self.committed.send_replace(newest);
-        }
-        Ok(())
+        Ok(answers)
     }
 }
 
-impl Committer for Writer {
-    type Item = Write;
-    type Answer = ();
-    const NAME: &'static str = "store-writer";
+impl<L: Ledger> Committer for Writer<L> {
+    type Item = L::Write;
+    type Answer = L::Answer;
+    const NAME: &'static str = L::THREAD;
 
-    fn commit(&mut self, batch: &[Write]) -> Vec<Result<(), StoreError>> {
+    fn commit(&mut self, batch: &[L::Write]) -> Vec<Result<L::Answer, StoreError>> {
         match self.all_or_nothing(batch) {
-            Ok(()) => batch.iter().map(|_| Ok(())).collect(),
-            // One of them is refused: it must not take the others with it. Halving finds it in a few more
-            // transactions; a savepoint before each write would cost every write a copy of the pages it
-            // touches, a quarter of the writer's time.
-            Err(error) if batch.len() > 1 && !error.store_is_away() => {
-                let (first, second) = batch.split_at(batch.len() / 2);
-                [self.commit(first), self.commit(second)].into_iter().flatten().collect()
+            Ok(answers) => {
+                self.ledger.committed(&self.connection);
+                answers.into_iter().map(Ok).collect()
             }
-            Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) => {
+                self.ledger.taken_back();
+                // One of them is refused, or the largest finds no room: it must not take the others with it.
+                // Halving finds it in a few more transactions; a savepoint before each write would cost every
+                // write a copy of the pages it touches, a quarter of the writer's time.
+                if batch.len() > 1 && !error.would_hit_all() {
+                    let (first, second) = batch.split_at(batch.len() / 2);
+                    return [self.commit(first), self.commit(second)].into_iter().flatten().collect();
+                }
+                batch.iter().map(|_| Err(error.clone())).collect()
+            }
         }
     }
 
@@ -94,5 +123,6 @@ impl Committer for Writer {
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
+        self.ledger.taken_back();
     }
 }

@@ -8,7 +8,9 @@ use super::forms::{is_loopback, is_loopback_host, is_password};
 use super::listening::encryption;
 use super::problems::Complaint;
 use super::resolving::Resolving;
-use super::settings::{Encryption, OnDkim, UpstreamConfig, UpstreamLogin};
+use super::settings::{
+    Delivery, Encryption, OnDkim, OnUnavailable, Rate, Retry, UpstreamConfig, UpstreamLogin,
+};
 
 const PASSWORDS: [&str; 4] = [
     "upstream.*.password",
@@ -68,6 +70,10 @@ impl Resolving<'_> {
             self.pem_file(section, "upstream.*.ca_file", entry, "CERTIFICATE-----");
         }
         let login = self.login(section);
+        self.can_queue(section);
+        let retry = self.retry(section);
+        let rate = self.rate(section);
+        let count = |key| section.get(key).and_then(|n: u64| usize::try_from(n).ok());
         Some(UpstreamConfig {
             name: section.own_name.clone(),
             host: host?,
@@ -77,10 +83,116 @@ impl Resolving<'_> {
             senders: section.get("upstream.*.senders")?,
             login: login?,
             timeout: section.get("upstream.*.timeout")?,
+            pool: count("upstream.*.pool")?,
             on_dkim: match section.get("upstream.*.on_dkim")? {
                 "strip" => OnDkim::Strip,
                 _ => OnDkim::Keep,
             },
+            delivery: match section.get("upstream.*.delivery")? {
+                "queue" => Delivery::Queue,
+                _ => Delivery::Direct,
+            },
+            on_unavailable: match section.get("upstream.*.on_unavailable")? {
+                "queue" => OnUnavailable::Queue,
+                _ => OnUnavailable::Defer,
+            },
+            fan_out: section.get("upstream.*.fan_out")?,
+            fan_out_most: count("upstream.*.fan_out_most")?,
+            retry: retry?,
+            rate,
+        })
+    }
+
+    /// The queue hands on when the client is gone, so it needs a login of its own; copies need the queue.
+    fn can_queue(&mut self, section: &Section) {
+        let queues = section.get::<&str>("upstream.*.delivery") == Some("queue");
+        let passes_through = section.get::<&str>("upstream.*.auth") == Some("pass-through");
+        let wants = |key, word: &str| {
+            section.entry(key).filter(|_| section.get::<&str>(key).is_some_and(|said| said == word))
+        };
+        let fans_out = section
+            .entry("upstream.*.fan_out")
+            .filter(|_| section.get::<bool>("upstream.*.fan_out") == Some(true));
+        let waiting = [wants("upstream.*.delivery", "queue"), wants("upstream.*.on_unavailable", "queue")];
+        for entry in waiting.into_iter().flatten().filter(|_| passes_through) {
+            self.complaints.push(
+                Complaint::new(format!("`{}` cannot be \"queue\" with auth = \"pass-through\"", entry.path))
+                    .key(&entry.path)
+                    .at(
+                        entry.span.clone(),
+                        "the login is the client's, and is gone when the mail is handed on later",
+                    )
+                    .help("use auth = \"login\" with an account for everybody, or hand on directly"),
+            );
+        }
+        if let Some(entry) = fans_out.filter(|_| passes_through) {
+            self.complaints.push(
+                Complaint::new(format!("`{}` cannot be true with auth = \"pass-through\"", entry.path))
+                    .key(&entry.path)
+                    .at(entry.span.clone(), "copies are handed on later, when the client's login is gone")
+                    .help("use auth = \"login\" with an account for everybody, or take this out"),
+            );
+        } else if let Some(entry) = fans_out.filter(|_| !queues && !section.is_wrong("upstream.*.delivery")) {
+            self.complaints.push(
+                Complaint::new(format!("`{}` needs delivery = \"queue\"", entry.path))
+                    .key(&entry.path)
+                    .at(entry.span.clone(), "the client hears one answer, and each copy has one of its own")
+                    .help("add delivery = \"queue\", or take this out"),
+            );
+        }
+    }
+
+    fn retry(&mut self, section: &Section) -> Option<Retry> {
+        let retry = Retry {
+            first: section.get("upstream.*.retry.first")?,
+            longest: section.get("upstream.*.retry.longest")?,
+            give_up: section.get("upstream.*.retry.give_up")?,
+        };
+        let order = [
+            (
+                retry.first > retry.longest,
+                "longest",
+                "first",
+                ["upstream.*.retry.longest", "upstream.*.retry.first"],
+            ),
+            (
+                retry.longest > retry.give_up,
+                "give_up",
+                "longest",
+                ["upstream.*.retry.give_up", "upstream.*.retry.longest"],
+            ),
+        ];
+        for (_, more, less, keys) in order.into_iter().filter(|(wrong, ..)| *wrong) {
+            let entry = keys.into_iter().find_map(|key| section.entry(key));
+            self.complaints.extend(entry.map(|entry| {
+                Complaint::new(format!(
+                    "in `{}.retry`, `{more}` must not be shorter than `{less}`",
+                    section.name
+                ))
+                .key(&entry.path)
+                .at(entry.span.clone(), "does not fit the other")
+                .help("the defaults are first = \"1m\", longest = \"1h\", give_up = \"3d\"")
+            }));
+        }
+        Some(retry)
+    }
+
+    /// `None`: there is no such limit, or what is said of it is wrong, which has been said.
+    fn rate(&mut self, section: &Section) -> Option<Rate> {
+        let [messages, per] = ["upstream.*.rate.messages", "upstream.*.rate.per"];
+        let (count, time) = (section.entry(messages), section.entry(per));
+        if let (Some(entry), None) | (None, Some(entry)) = (count, time) {
+            let missing = if count.is_none() { "messages" } else { "per" };
+            self.complaints.push(
+                Complaint::new(format!("`{}.rate.{missing}` is missing", section.name))
+                    .key(format!("{}.rate.{missing}", section.name))
+                    .at(entry.span.clone(), "says only the half of it")
+                    .help("write rate = { messages = 30, per = \"1m\" }"),
+            );
+        }
+        Some(Rate {
+            messages: section.get(messages).and_then(|n: u64| u32::try_from(n).ok())?,
+            per: section.get(per)?,
         })
     }
 

@@ -147,6 +147,8 @@ const fn later(path: &'static str) -> Key {
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+const MONTH: Duration = Duration::from_hours(24 * 31);
 
 /// Less does not even hold a header: "35" was meant to be "35MB".
 const LEAST_MESSAGE_OCTETS: u64 = 1_000;
@@ -393,6 +395,12 @@ pub(super) static KEYS: &[Key] = &[
         "How long the provider may take for each step.",
     ),
     key(
+        "upstream.*.pool",
+        Kind::Number(1, 1_000),
+        Default("20"),
+        "Connections at once, kept for the next message; those of pass-through logins are not counted.",
+    ),
+    key(
         "upstream.*.on_dkim",
         Kind::Word(&["keep", "strip"], &[]),
         Default("\"keep\""),
@@ -401,12 +409,52 @@ pub(super) static KEYS: &[Key] = &[
     later("upstream.*.verify"),
     later("upstream.*.oauth"),
     later("upstream.*.from_must_match"),
-    later("upstream.*.delivery"),
-    later("upstream.*.on_unavailable"),
-    later("upstream.*.fan_out"),
-    later("upstream.*.retry"),
-    later("upstream.*.rate"),
-    later("upstream.*.pool"),
+    key(
+        "upstream.*.delivery",
+        Kind::Word(&["direct", "queue"], &[]),
+        Default("\"direct\""),
+        "direct (the client hears what the provider said) | queue (it hears 250 once the mail is on disk; not with pass-through).",
+    ),
+    key(
+        "upstream.*.on_unavailable",
+        Kind::Word(&["defer", "queue"], &[]),
+        Default("\"defer\""),
+        "With delivery = \"direct\", while the provider is away: defer (the client tries again) | queue (not with pass-through).",
+    ),
+    key(
+        "upstream.*.fan_out",
+        Kind::Flag,
+        Default("false"),
+        "With delivery = \"queue\": one copy for each recipient, to know who opened.",
+    ),
+    key(
+        "upstream.*.fan_out_most",
+        Kind::Number(2, 1_000),
+        Default("20"),
+        "A message for more recipients than this goes out as one copy for all: providers count copies.",
+    ),
+    holder("upstream.*.retry", Kind::Inline, "When mail that waits is tried again, and when it is given up."),
+    key(
+        "upstream.*.retry.first",
+        Kind::Period(Duration::from_millis(100), HOUR),
+        Default("\"1m\""),
+        "The first pause; each further one is twice as long.",
+    ),
+    key(
+        "upstream.*.retry.longest",
+        Kind::Period(Duration::from_millis(100), DAY),
+        Default("\"1h\""),
+        "The longest pause.",
+    ),
+    key(
+        "upstream.*.retry.give_up",
+        Kind::Period(SECOND, MONTH),
+        Default("\"3d\""),
+        "After this the sender is told that it did not arrive.",
+    ),
+    holder("upstream.*.rate", Kind::Inline, "Queued mail: no more messages than this in this time."),
+    key("upstream.*.rate.messages", Kind::Number(1, 1_000_000), Optional("30"), "How many."),
+    key("upstream.*.rate.per", Kind::Period(SECOND, DAY), Optional("\"1m\""), "In which time."),
     later("upstream.*.proxy"),
     // ── auth
     holder("auth", Kind::Table, "Who may send."),
@@ -490,7 +538,7 @@ pub(super) static KEYS: &[Key] = &[
         "store.spool",
         Kind::Path,
         Default("\"/var/lib/waxseal/spool\""),
-        "Folder for events that wait for the store.",
+        "Folder for what waits: mail for its provider, events for the store.",
     ),
     key(
         "store.signing_key_file",
@@ -502,7 +550,12 @@ pub(super) static KEYS: &[Key] = &[
     later("store.url_env"),
     later("store.url_credential"),
     later("store.backup"),
-    later("store.low_disk"),
+    key(
+        "store.low_disk",
+        Kind::Octets(0),
+        Default("\"500MB\""),
+        "With less free on the disk of `spool` no mail is taken into the queue (452), so that what is there gets out.",
+    ),
     // ── limits
     holder("limits", Kind::Table, "How much, and how long."),
     key("limits.message_size", Kind::Octets(LEAST_MESSAGE_OCTETS), Default("\"35MB\""), "Largest message."),

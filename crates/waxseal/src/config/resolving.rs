@@ -211,6 +211,7 @@ impl Resolving<'_> {
         Some(StoreConfig {
             database: path("store.url")?,
             spool: path("store.spool")?,
+            low_disk: self.document.root.get("store.low_disk")?,
             signing_key_file: path("store.signing_key_file")?,
         })
     }

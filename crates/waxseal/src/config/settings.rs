@@ -157,8 +157,60 @@ pub struct UpstreamConfig {
     pub login: UpstreamLogin,
     /// How long the provider may take for each step.
     pub timeout: Duration,
+    /// How many connections it may have at once.
+    pub pool: usize,
     /// What to do with mail that the client already DKIM-signed.
     pub on_dkim: OnDkim,
+    /// When the client hears 250.
+    pub delivery: Delivery,
+    /// What happens to direct mail while the provider is away.
+    pub on_unavailable: OnUnavailable,
+    /// One copy for each recipient.
+    pub fan_out: bool,
+    /// For more recipients than this one copy goes to all.
+    pub fan_out_most: usize,
+    /// When queued mail is tried again.
+    pub retry: Retry,
+    /// No more queued messages than this.
+    pub rate: Option<Rate>,
+}
+
+/// `upstream.NAME.delivery`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// When the provider said so.
+    Direct,
+    /// When it is on disk.
+    Queue,
+}
+
+/// `upstream.NAME.on_unavailable`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnavailable {
+    /// The client is to try again.
+    Defer,
+    /// It goes into the queue.
+    Queue,
+}
+
+/// `upstream.NAME.retry`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// The first pause; each further one is twice as long.
+    pub first: Duration,
+    /// The longest pause; not below `first`.
+    pub longest: Duration,
+    /// After this it is given up; not below `longest`.
+    pub give_up: Duration,
+}
+
+/// `upstream.NAME.rate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many messages.
+    pub messages: u32,
+    /// In which time.
+    pub per: Duration,
 }
 
 /// What we log in with at an upstream.
@@ -241,8 +293,10 @@ pub enum StoreAgent {
 pub struct StoreConfig {
     /// The SQLite file.
     pub database: PathBuf,
-    /// The folder for events that wait for the store.
+    /// The folder for what waits: mail for its provider, events for the store.
     pub spool: PathBuf,
+    /// Octets that are to stay free on the disk of `spool`: with less, no mail is taken into the queue.
+    pub low_disk: u64,
     /// The keys that sign links; made on the first run.
     pub signing_key_file: PathBuf,
 }

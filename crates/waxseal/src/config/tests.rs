@@ -80,7 +80,18 @@ fn the_shortest_file_that_runs() {
                 senders: vec![AddressPattern::Anyone],
                 login: UpstreamLogin::PassThrough,
                 timeout: Duration::from_mins(1),
+                pool: 20,
                 on_dkim: OnDkim::Keep,
+                delivery: Delivery::Direct,
+                on_unavailable: OnUnavailable::Defer,
+                fan_out: false,
+                fan_out_most: 20,
+                retry: Retry {
+                    first: Duration::from_mins(1),
+                    longest: Duration::from_hours(1),
+                    give_up: Duration::from_hours(72),
+                },
+                rate: None,
             }],
             login_order: vec![LoginPlace::Local, LoginPlace::Upstream],
             senders: vec![],
@@ -93,6 +104,7 @@ fn the_shortest_file_that_runs() {
                 database: "/var/lib/waxseal/waxseal.db".into(),
                 spool: "/var/lib/waxseal/spool".into(),
                 signing_key_file: "/var/lib/waxseal/links.key".into(),
+                low_disk: 500_000_000,
             },
             limits: LimitsConfig {
                 message_octets: 35_000_000,
@@ -124,6 +136,8 @@ fn every_key_is_heard() {
     fs::write(folder.path().join("key.pem"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
     fs::write(folder.path().join("password"), "hunter2\n").unwrap();
     let login: Keys = &[("upstream.*.auth", "'login'"), ("upstream.*.username", "'a'")];
+    let none: Keys = &[("upstream.*.auth", "'none'")];
+    let queue: Keys = &[("upstream.*.auth", "'none'"), ("upstream.*.delivery", "'queue'")];
     let ana: Keys = &[("sender[].address", "'ana@example.com'")];
     // The key, what stands beside it, and a value that is not the default.
     let table: &[(&str, Keys, &str)] = &[
@@ -165,7 +179,17 @@ fn every_key_is_heard() {
         ("upstream.*.password_env", login, "'P'"),
         ("upstream.*.password_credential", login, "'password'"),
         ("upstream.*.timeout", &[], "'2m'"),
+        ("upstream.*.pool", &[], "7"),
         ("upstream.*.on_dkim", &[], "'strip'"),
+        ("upstream.*.delivery", none, "'queue'"),
+        ("upstream.*.on_unavailable", none, "'queue'"),
+        ("upstream.*.fan_out", queue, "true"),
+        ("upstream.*.fan_out_most", &[], "9"),
+        ("upstream.*.retry.first", &[], "'2m'"),
+        ("upstream.*.retry.longest", &[], "'2h'"),
+        ("upstream.*.retry.give_up", &[], "'4d'"),
+        ("upstream.*.rate.messages", &[("upstream.*.rate.per", "'1m'")], "9"),
+        ("upstream.*.rate.per", &[("upstream.*.rate.messages", "9")], "'2m'"),
         ("auth.order", &[], "['upstream']"),
         ("sender[].address", &[], "'kim@example.com'"),
         ("sender[].aliases", ana, "['sales@example.com']"),
@@ -178,6 +202,7 @@ fn every_key_is_heard() {
         ("store.url", &[], "'sqlite:waxseal.db'"),
         ("store.spool", &[], "'spool'"),
         ("store.signing_key_file", &[], "'links.key'"),
+        ("store.low_disk", &[], "'1GB'"),
         ("limits.message_size", &[], "'1MB'"),
         ("limits.recipients", &[], "7"),
         ("limits.connections", &[], "8"),

@@ -8,7 +8,7 @@ use anyhow::Context;
 use catcher::Catcher;
 use console::Office;
 use envelope::{Choice, Clock, Mailbox, SystemClock};
-use relay::{AddressPattern, Door, LoginOrder, OnDkim, Rewriting, Route, RouteLogin, Settings, Submitter};
+use relay::{Door, LoginOrder, Rewriting, Route, Settings, Submitter};
 use smtp::{AuthPolicy, Limits, ListenerConfig};
 use store::Store;
 use tempfile::TempDir;
@@ -55,6 +55,7 @@ impl DemoHouse {
         let cellar = Cellar {
             store: place.join("waxseal.db"),
             spool: place.join("spool"),
+            low_disk: None,
             keys: place.join("links.key"),
         };
         let house = House::build(&cellar, settings(tracking, catcher.addr()), clock.clone()).await?;
@@ -109,7 +110,7 @@ impl DemoHouse {
     /// Ends after `shutdown`: everything under way is finished, the store is closed.
     pub(crate) async fn close(mut self) -> anyhow::Result<()> {
         let finished = self.serving.finished().await;
-        self.house.sqlite.close().await;
+        self.house.close().await;
         finished
     }
 
@@ -212,6 +213,7 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         trust: Trust::System,
         helo: "waxseal.demo.test".into(),
         timeout: TIMEOUT,
+        proxy: None,
     };
     Settings {
         hostname: "waxseal.demo.test".into(),
@@ -227,11 +229,6 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         rewrite_time: Duration::from_secs(2),
         login_order: vec![LoginOrder::Local],
         senders: vec![],
-        routes: vec![Route {
-            senders: vec![AddressPattern::Anyone],
-            upstream: mailbox,
-            login: RouteLogin::None,
-            on_dkim: OnDkim::Keep,
-        }],
+        routes: vec![Route::direct(mailbox)],
     }
 }
