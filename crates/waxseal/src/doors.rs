@@ -11,7 +11,8 @@ use smtp::{AuthPolicy, Deadlines, Limits, ListenerConfig, TlsMode};
 use tokio::net::TcpListener;
 
 use crate::certificates;
-use crate::config::{Certificate, Config, Encryption, Listener};
+use crate::config;
+use crate::config::{Certificate, Config, Encryption, Listener, LoginPlace, UpstreamLogin};
 
 /// A mail listener that is open.
 pub(crate) struct MailDoor {
@@ -87,6 +88,7 @@ fn listener_config(
         auth: if listener.login_required { AuthPolicy::Required } else { AuthPolicy::None },
         // The configuration allows plain text on loopback only; the listener looks at each connection.
         allow_plain_auth: listener.tls == Encryption::None,
+        oauth: takes_tokens(config),
         max_message_octets: config.limits.message_octets,
         max_recipients: config.limits.recipients,
         deadlines: Deadlines { grace: config.limits.shutdown_grace, ..Deadlines::default() },
@@ -95,6 +97,30 @@ fn listener_config(
         }),
         ..ListenerConfig::new(listener.listen.to_string(), config.hostname.clone(), limits)
     })
+}
+
+/// Raises the limit of open files to what the configuration can take, as far as the system lets us.
+pub(crate) fn make_room_for_connections(config: &Config) {
+    // A client's connection and its provider's; what the tracking endpoint, the store and the log have open.
+    let needed = (config.limits.connections as u64).saturating_mul(2).saturating_add(OTHER_FILES);
+    match rlimit::increase_nofile_limit(needed) {
+        Ok(limit) if limit < needed => tracing::warn!(
+            limit,
+            needed,
+            "the system allows fewer open files than `limits.connections` may need: raise LimitNOFILE= or lower it"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be read"),
+    }
+}
+
+/// 512 connections of the tracking endpoint, those that are on their way out, and the rest.
+const OTHER_FILES: u64 = 1_000;
+
+/// A token is right if a provider takes it, so one must be there to be asked.
+fn takes_tokens(config: &Config) -> bool {
+    let passes_through = |upstream: &config::UpstreamConfig| upstream.login == UpstreamLogin::PassThrough;
+    config.login_order.contains(&LoginPlace::Upstream) && config.upstreams.iter().any(passes_through)
 }
 
 /// How long after the grace the rest of the program may take.

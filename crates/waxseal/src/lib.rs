@@ -25,6 +25,8 @@ mod preview;
 mod queue;
 mod sender;
 
+mod app_password;
+
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
