@@ -50,7 +50,7 @@ impl<'a, P: Iterator<Item = &'a [u8]>> Comparison<'a, P> {
     }
 
     /// Nothing was different, and nothing is missing.
-    pub(crate) fn is_same(mut self) -> bool {
+    pub(crate) fn ends_the_same(mut self) -> bool {
         !self.differs && self.rest.is_empty() && self.pieces.all(<[u8]>::is_empty)
     }
 }
@@ -136,8 +136,10 @@ mod tests {
 
     fn same(pieces: &[&str], taken: &[&str]) -> bool {
         let mut comparison = Comparison::with(pieces.iter().map(|piece| piece.as_bytes()));
-        taken.iter().for_each(|octets| comparison.take(octets.as_bytes()));
-        comparison.is_same()
+        for octets in taken {
+            comparison.take(octets.as_bytes());
+        }
+        comparison.ends_the_same()
     }
 
     #[test]
@@ -164,8 +166,10 @@ mod tests {
             let whole = pieces.concat();
             let is_same = |text: &[u8]| {
                 let mut comparison = Comparison::with(pieces.iter().map(Vec::as_slice));
-                text.chunks(step).for_each(|octets| comparison.take(octets));
-                comparison.is_same()
+                for octets in text.chunks(step) {
+                    comparison.take(octets);
+                }
+                comparison.ends_the_same()
             };
             prop_assert!(is_same(&whole));
             if !whole.is_empty() {
