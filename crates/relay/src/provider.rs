@@ -14,16 +14,17 @@ pub(crate) enum Provider {
 }
 
 impl Provider {
-    /// One that waits for MAIL.
+    /// One that waits for MAIL of `sender`. `own` is what the client logged in with at the provider.
     pub(crate) async fn open(
         pool: &Pool,
         route: &RouteLogin,
-        login: Option<&Credentials>,
+        sender: &str,
+        own: Option<&Credentials>,
     ) -> Result<Self, HandoffError> {
-        match route {
-            RouteLogin::PassThrough => Ok(Self::Own(Connection::open(pool.upstream(), login).await?)),
-            _ => Ok(Self::Pooled(pool.take(login).await?)),
+        if matches!(route, RouteLogin::PassThrough) {
+            return Ok(Self::Own(Connection::open(pool.upstream(), own).await?));
         }
+        Ok(Self::Pooled(pooled(pool, route, sender).await?))
     }
 
     /// Was it another message's before? The provider may have closed it just now.
@@ -54,6 +55,19 @@ impl Provider {
             Self::Own(connection) => connection.quit().await,
             Self::Pooled(pooled) => pooled.give_back().await,
         }
+    }
+}
+
+/// A shared connection that waits for MAIL of `sender`.
+pub(crate) async fn pooled(pool: &Pool, route: &RouteLogin, sender: &str) -> Result<Pooled, HandoffError> {
+    let taken = pool.take(route.of(sender).await?.as_ref()).await;
+    match (taken, route) {
+        // A token may have been ended before its time: one more try with a new one.
+        (Err(HandoffError::LoginRefused { .. }), RouteLogin::Tokens(tokens)) => {
+            tokens.refused(sender).await;
+            pool.take(route.of(sender).await?.as_ref()).await
+        }
+        (taken, _) => taken,
     }
 }
 

@@ -1,12 +1,14 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
-use envelope::{Body, Credentials, MailParameters, Reply, Severity};
+use envelope::{Body, MailParameters, Reply, Severity};
 use store::{QueuedMessage, QueuedRecipient};
 use upstream::{Connection, HandoffError, Pool, Pooled};
 
 use crate::fault::Fault;
 use crate::notification::Answer;
+use crate::provider::pooled;
+use crate::settings::RouteLogin;
 use crate::seven_bit::send_content;
 
 /// What came of one transaction.
@@ -52,7 +54,7 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) pool: Pool,
-    pub(super) login: Option<Credentials>,
+    pub(super) login: RouteLogin,
 }
 
 /// One message, to some of its recipients, in one transaction. The connection in `line` is used, or one taken.
@@ -199,7 +201,7 @@ async fn begin(
         let was_at_hand = at_hand.is_some();
         let mut connection = match at_hand.take() {
             Some(connection) => connection,
-            None => link.pool.take(link.login.as_ref()).await?,
+            None => pooled(&link.pool, &link.login, &message.sender).await?,
         };
         let answer = connection.mail(&message.reverse_path, parameters).await;
         // One that was used before may have been closed by the other side just now. Nothing of this message has
