@@ -11,6 +11,7 @@ use crate::conversation::Conversation;
 use crate::identity::Identity;
 use crate::passwords::{PasswordError, Passwords};
 use crate::settings::Settings;
+use crate::throttle::Throttle;
 
 /// What all connections share.
 pub struct Relay {
@@ -23,6 +24,7 @@ pub struct Relay {
     pub(crate) passwords: Passwords,
     /// Of each route, in their order.
     pub(crate) pools: Vec<Pool>,
+    pub(crate) throttle: Throttle,
     /// How many messages are rewritten at once: more than there are cores would only all be late.
     pub(crate) rewriting_turns: Arc<Semaphore>,
     made_without_random: AtomicU64,
@@ -59,6 +61,7 @@ impl Relay {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let rewriting_turns = Arc::new(Semaphore::new(cores * 2));
         let passwords = Passwords::new()?;
+        let throttle = Throttle::new(settings.login_limits, clock.clone());
         let pools =
             settings.routes.iter().map(|route| Pool::new(route.upstream.clone(), route.pool)).collect();
         let queue = None;
@@ -70,6 +73,7 @@ impl Relay {
             clock,
             passwords,
             pools,
+            throttle,
             rewriting_turns,
             made_without_random,
         })
@@ -103,12 +107,12 @@ impl Door {
 impl smtp::Service for Door {
     type Handler = Conversation;
 
-    fn open(&self, _client: &smtp::Client) -> Conversation {
+    fn open(&self, client: &smtp::Client) -> Conversation {
         let identity = match &self.submitter {
             Submitter::Authenticated => None,
             Submitter::Address(address) => Some(Identity::Named(address.clone())),
             Submitter::ReversePath => Some(Identity::Open),
         };
-        Conversation::new(self.relay.clone(), identity)
+        Conversation::new(self.relay.clone(), identity, client.peer.ip())
     }
 }

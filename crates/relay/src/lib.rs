@@ -22,9 +22,11 @@ mod provider;
 mod recording;
 mod rewriting;
 mod rewritten;
+mod senders_own;
 mod settings;
 mod seven_bit;
 mod taking_over;
+mod throttle;
 mod trace;
 
 pub use address_pattern::AddressPattern;
@@ -33,10 +35,11 @@ pub use choosing::Chosen;
 pub use conversation::Conversation;
 pub use dispatcher::{Counts, Dispatcher};
 pub use door::{Door, Relay, Submitter};
-pub use passwords::{PasswordError, hash_password};
+pub use passwords::{PasswordError, hash_password, new_app_password};
 pub use rewriting::{Tracking, rewrite};
 pub use rewritten::Rewritten;
 pub use settings::{
     ConfiguredSender, Delivery, LoginOrder, OnDkim, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin,
     Settings,
 };
+pub use throttle::LoginLimits;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use envelope::Mailbox;
 use relay::event::Addresses;
 use relay::{
-    AddressPattern, ConfiguredSender, Delivery, LoginOrder, OnDkim, OnUnavailable, Rate, Retry, Rewriting,
-    Route, RouteLogin, Settings,
+    AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim, OnUnavailable, Rate, Retry,
+    Rewriting, Route, RouteLogin, Settings,
 };
 use rewrite::{LinkRules, PixelPosition};
 use track::{KeepAddress, KeepAgent};
@@ -36,6 +36,7 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         rewriting: rewriting(&config.tracking),
         rewrite_time: config.limits.rewrite_time,
         login_order: config.login_order.iter().map(login_order).collect(),
+        login_limits: LoginLimits { failures: config.throttle.failures, per: config.throttle.per },
         senders: config.senders.iter().map(sender).collect(),
         routes: routes.collect::<Result<_, _>>()?,
     })
@@ -139,6 +140,7 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
             config::UpstreamLogin::None => RouteLogin::None,
         },
         pool: upstream.pool,
+        from_must_match: upstream.from_must_match,
         on_dkim: match upstream.on_dkim {
             config::OnDkim::Keep => OnDkim::Keep,
             config::OnDkim::Strip => OnDkim::Strip,

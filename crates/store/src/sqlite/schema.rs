@@ -9,7 +9,7 @@ use crate::sqlite::connection::Schema;
 /// "WXSL": which program's file this is.
 pub(crate) const SCHEMA: Schema =
     Schema { application_id: 0x5758_534c, migrations: Migrations::from_slice(STEPS), gives_room_back: false };
-const STEPS: &[M<'static>] = &[M::up(FIRST)];
+const STEPS: &[M<'static>] = &[M::up(FIRST), M::up(APP_PASSWORDS)];
 
 const FIRST: &str = "
 PRAGMA application_id = 0x5758534c;
@@ -126,6 +126,18 @@ CREATE TABLE sender_address (
     position INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sender_address_by_sender ON sender_address (sender, position);
+";
+
+/// A sender of the configuration file has no row in `sender`, so the address names him here.
+const APP_PASSWORDS: &str = "
+CREATE TABLE app_password (
+    sender  TEXT NOT NULL COLLATE NOCASE,
+    label   TEXT NOT NULL COLLATE NOCASE,
+    key     BLOB NOT NULL,
+    hash    BLOB NOT NULL,
+    made_at INTEGER NOT NULL,
+    PRIMARY KEY (sender, label)
+) STRICT, WITHOUT ROWID;
 ";
 
 #[cfg(test)]

@@ -84,6 +84,7 @@ impl Resolving<'_> {
             login: login?,
             timeout: section.get("upstream.*.timeout")?,
             pool: count("upstream.*.pool")?,
+            from_must_match: section.get("upstream.*.from_must_match")?,
             on_dkim: match section.get("upstream.*.on_dkim")? {
                 "strip" => OnDkim::Strip,
                 _ => OnDkim::Keep,

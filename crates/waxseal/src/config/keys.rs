@@ -406,9 +406,14 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"keep\""),
         "Mail that the client already DKIM-signed: keep (do not track it) | strip (take the signature off).",
     ),
+    key(
+        "upstream.*.from_must_match",
+        Kind::Flag,
+        Default("true"),
+        "Refuse a From or Sender field with an address that is not the sender's own; senders with a login of ours only.",
+    ),
     later("upstream.*.verify"),
     later("upstream.*.oauth"),
-    later("upstream.*.from_must_match"),
     key(
         "upstream.*.delivery",
         Kind::Word(&["direct", "queue"], &[]),
@@ -464,7 +469,14 @@ pub(super) static KEYS: &[Key] = &[
         Default("[\"local\", \"upstream\"]"),
         "local: senders of the store and of this file. upstream: a login is right if a pass-through upstream takes it.",
     ),
-    later("auth.throttle"),
+    holder(
+        "auth.throttle",
+        Kind::Inline,
+        "Wrong logins of one login from one address, after which none is looked at; from one address alone four times as many.",
+    ),
+    key("auth.throttle.failures", Kind::Number(1, 1_000), Default("5"), "So many."),
+    key("auth.throttle.per", Kind::Period(MINUTE, DAY), Default("\"15m\""), "In this time."),
+    later("auth.throttle.by"),
     // ── sender
     holder(
         "sender",

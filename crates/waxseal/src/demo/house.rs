@@ -8,7 +8,7 @@ use anyhow::Context;
 use catcher::Catcher;
 use console::Office;
 use envelope::{Choice, Clock, Mailbox, SystemClock};
-use relay::{Door, LoginOrder, Rewriting, Route, Settings, Submitter};
+use relay::{Door, LoginLimits, LoginOrder, Rewriting, Route, Settings, Submitter};
 use smtp::{AuthPolicy, Limits, ListenerConfig};
 use store::Store;
 use tempfile::TempDir;
@@ -228,6 +228,7 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         rewriting: Rewriting::default(),
         rewrite_time: Duration::from_secs(2),
         login_order: vec![LoginOrder::Local],
+        login_limits: LoginLimits { failures: 5, per: Duration::from_mins(15) },
         senders: vec![],
         routes: vec![Route::direct(mailbox)],
     }
