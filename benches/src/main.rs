@@ -10,6 +10,7 @@ mod load;
 mod message;
 mod pixel;
 mod postfix;
+mod queue;
 mod relay;
 mod sink;
 
@@ -51,6 +52,8 @@ enum What {
         #[arg(long, default_value_t = 200_000)]
         count: usize,
     },
+    /// Messages taken into the queue, beside a file each and beside a log
+    Queue,
     /// Pixels with their event committed, and without recording
     Pixel,
     /// A tracking endpoint for `pixel`, in a process of its own
@@ -71,6 +74,7 @@ fn main() -> anyhow::Result<()> {
             Some(What::Postfix) => postfix::measure(&cli.binary, cli.messages, cli.rounds).await,
             Some(What::Idle { connections }) => endurance::idle(&cli.binary, connections).await,
             Some(What::Soak { count }) => endurance::soak(&cli.binary, count).await,
+            Some(What::Queue) => queue::measure(cli.messages, cli.rounds).await,
             Some(What::Pixel) => pixel::measure(cli.rounds).await,
             Some(What::ServePixel { record }) => pixel::serve(record).await,
             None => {

@@ -218,8 +218,7 @@ async fn same(queue: &SqliteQueue, model: &Model) -> Result<(), TestCaseError> {
         expected.iter().filter(|message| due_at(message).is_some_and(|at| at <= now)).cloned().collect();
     let mut found = queue.due(now, 99, &[]).await.unwrap();
     for sender in ["ana", "bo", "cy"] {
-        let times: Vec<_> =
-            found.iter().filter(|message| message.sender == sender).map(|message| due_at(message)).collect();
+        let times: Vec<_> = found.iter().filter(|message| message.sender == sender).map(&due_at).collect();
         prop_assert!(times.is_sorted(), "of each sender the longest due first: {:?}", times);
     }
     found.sort_by_key(|message| message.id);

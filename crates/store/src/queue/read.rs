@@ -74,6 +74,10 @@ impl Found {
             Err(Unread::Form { what, value }) => {
                 self.unreadable.push((id(row)?, format!("its {what} cannot be read: {value}")));
             }
+            // Nor one whose values are out of all bounds, of which SQLite itself does not complain.
+            Err(Unread::Sqlite(error)) if error.sqlite_error_code().is_none() => {
+                self.unreadable.push((id(row)?, error.to_string()));
+            }
             Err(error) => return Err(error),
         }
         Ok(())

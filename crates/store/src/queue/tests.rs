@@ -10,6 +10,9 @@ use crate::samples::{id, moment, outcome, queued};
 
 const ANA: &str = "ana@example.com";
 
+/// What somebody does to the files in the folder, or to the one file.
+type Harm<'a> = &'a dyn Fn(&Path);
+
 fn scratch() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let spool = folder.path().join("spool");
@@ -138,7 +141,6 @@ async fn what_is_not_what_was_put_is_damaged_and_holds_up_nothing_else() {
         octets[1_234_567] ^= 1;
         std::fs::write(body(spool), octets).unwrap();
     };
-    type Harm<'a> = &'a dyn Fn(&Path);
     let cases: [(&str, usize, Harm, &str); 7] = [
         ("a shortened file", 2_000_000, &shorten, "has 1999999 octets, of 2000000"),
         ("a changed file", 2_000_000, &change, "was changed"),
@@ -191,16 +193,17 @@ async fn what_is_not_what_was_put_is_damaged_and_holds_up_nothing_else() {
 async fn a_message_that_makes_no_sense_is_set_aside_when_its_time_comes() {
     let (_folder, spool) = scratch();
     let queue = open(&spool);
-    for n in 1..=3 {
+    for n in 1..=4 {
         queue.put(filled(n, 100)).await.unwrap();
     }
     sql(&spool, "UPDATE message SET reverse_path = 'no address' WHERE key = 1");
     sql(&spool, "UPDATE recipient SET state = 'later' WHERE message = 2");
+    sql(&spool, "UPDATE recipient SET code = 70000 WHERE message = 4");
     for _ in 0..2 {
         let due = queue.due(moment(9), 9, &[]).await.unwrap();
         assert_eq!(due.iter().map(|message| message.id).collect::<Vec<_>>(), [id(3)]);
     }
-    assert_eq!(queue.counts().await.unwrap().set_aside, 2);
+    assert_eq!(queue.counts().await.unwrap().set_aside, 3);
     assert_eq!(queue.messages(None, 9).await.unwrap().len(), 1);
 }
 
@@ -396,7 +399,6 @@ async fn a_damaged_database_is_set_aside_and_the_rest_goes_on() {
         let file = std::fs::OpenOptions::new().write(true).open(spool.join("queue.db")).unwrap();
         file.set_len(file.metadata().unwrap().len() * parts / 10 + 100).unwrap();
     };
-    type Harm<'a> = &'a dyn Fn(&Path);
     let cases: [(&str, Harm, std::ops::RangeInclusive<usize>); 8] = [
         ("cut to nine tenths", &|spool| truncate(spool, 9), 40..=61),
         ("cut to a half", &|spool| truncate(spool, 5), 20..=40),
@@ -471,7 +473,6 @@ async fn whatever_octets_are_changed_the_queue_opens_and_tells_no_lie() {
 
 #[tokio::test]
 async fn contents_outlive_a_database_that_is_gone() {
-    type Harm<'a> = &'a dyn Fn(&Path);
     let cases: [(&str, Harm); 2] = [
         ("deleted", &|database| std::fs::remove_file(database).unwrap()),
         ("emptied", &|database| std::fs::write(database, "").unwrap()),
@@ -515,7 +516,6 @@ async fn files_that_are_not_ours_stay_as_they_are() {
         std::fs::remove_file(path).unwrap();
         Connection::open(path).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
     };
-    type Harm<'a> = &'a dyn Fn(&Path);
     let cases: [(Harm, &str); 2] =
         [(&newer, "was written by a newer Waxseal"), (&foreign, "is not a database of Waxseal")];
     for (make, sentence) in cases {
