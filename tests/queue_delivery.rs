@@ -173,6 +173,41 @@ async fn each_recipient_gets_a_copy_and_too_many_share_one_and_it_is_said() {
     assert_eq!(provider.received().len(), 4);
 }
 
+/// As the dispatcher makes them: from the content with our Received field on top, for every message of the collection.
+#[test]
+fn the_copies_of_a_message_have_the_same_header_and_the_same_links() {
+    let mut told_apart = 0;
+    for case in harness::collection::cases() {
+        let field = harness::collection::TRACK_FIELD;
+        let content = relay::without_control_fields(&case.submitted, field).into_owned();
+        let received = &b"Received: by relay.example (Waxseal) with ESMTPSA\r\n id 0; Tue, 24 Nov 2026 08:21:01 +0000\r\n"[..];
+        let with_header =
+            mime::header_end(&content) > 0 && !content.starts_with(b" ") && !content.starts_with(b"\t");
+        let queued = Arc::new([if with_header { received } else { b"" }, &content].concat());
+        let head = |octets: &[u8]| octets[..mime::header_end(octets)].to_vec();
+        let copy = |recipient| {
+            let tracking = relay::Tracking { recipient, ..harness::collection::tracking(&case.submitted) };
+            relay::rewrite(&queued, &tracking)
+        };
+        let [shared, first, second] =
+            [seal::Recipient::Shared, seal::Recipient::Index(0), seal::Recipient::Index(1)].map(copy);
+        assert!(head(&first.content) == head(&queued), "{}", case.name);
+        assert!(head(&second.content) == head(&queued), "{}", case.name);
+        // What is on record is what was found when the message came in.
+        for copy in [&first, &second] {
+            assert_eq!(
+                (copy.pixel, &copy.links, &copy.reasons, &copy.parts),
+                (shared.pixel, &shared.links, &shared.reasons, &shared.parts),
+                "{}",
+                case.name
+            );
+        }
+        assert_eq!(first.content == second.content, !first.is_tracked(), "{}", case.name);
+        told_apart += usize::from(first.content != second.content);
+    }
+    assert!(told_apart > 100, "{told_apart}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_comes_back_as_a_notification_that_other_programs_read() {
     let script = Script {

@@ -61,6 +61,7 @@ impl Relay {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let rewriting_turns = Arc::new(Semaphore::new(cores * 2));
         let passwords = Passwords::new()?;
+        let throttle = Throttle::new(settings.login_limits, clock.clone());
         let pools =
             settings.routes.iter().map(|route| Pool::new(route.upstream.clone(), route.pool)).collect();
         let queue = None;
@@ -72,8 +73,8 @@ impl Relay {
             queue,
             clock,
             passwords,
-            throttle,
             pools,
+            throttle,
             rewriting_turns,
             made_without_random,
         })

@@ -99,8 +99,13 @@ impl Gate {
 
     fn rate_closed(&self, state: &mut State, now: Timestamp) -> Option<Timestamp> {
         let rate = self.rate?;
-        // Those from after `now` were noted before the clock was set back.
-        state.passed.retain(|at| *at <= now && now.since(*at) < rate.per);
+        while state.passed.front().is_some_and(|at| now.since(*at) >= rate.per) {
+            state.passed.pop_front();
+        }
+        // Noted before the clock was set back.
+        while state.passed.back().is_some_and(|at| *at > now) {
+            state.passed.pop_back();
+        }
         let most = usize::try_from(rate.messages).unwrap_or(usize::MAX);
         (state.passed.len() >= most).then(|| state.passed.front().map(|first| first.plus(rate.per)))?
     }

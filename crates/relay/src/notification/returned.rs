@@ -20,7 +20,8 @@ const MOST_HEADERS: usize = 64 * 1024;
 /// Deviation: of a message with octets above 127 only the header section, whatever RET says: message/rfc822 cannot
 /// be encoded (RFC 2046 §5.2.1), and the provider that takes the notification need not know 8BITMIME.
 pub(super) fn returned(notification: &Notification<'_>) -> Option<Returned> {
-    let content = notification.content?;
+    // Over links that nobody vouches for goes nothing of a message that was to go over TLS only (RFC 8689 §5).
+    let content = notification.content.filter(|_| !notification.message.parameters.require_tls)?;
     let wants_all = notification.message.parameters.ret == Some(Ret::Full);
     if wants_all && content.is_ascii() && content.len() <= MOST_WHOLE && !content.contains(&0) {
         return Some(Returned::Message(with_crlf(content)));

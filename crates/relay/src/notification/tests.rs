@@ -222,6 +222,18 @@ fn all_of_it_comes_back_if_asked_for() {
 }
 
 #[test]
+fn nothing_comes_back_of_what_was_to_go_over_tls_only() {
+    let mut message = message("ana@example.com");
+    message.parameters.require_tls = true;
+    message.parameters.ret = Some(Ret::Full);
+    let one = [told("bo@example.net", 550, "5.7.30", "REQUIRETLS not supported")];
+    let new = compose(&message, CONTENT, News::Failed, &one).unwrap();
+    let text = String::from_utf8_lossy(&new.content);
+    assert!(text.contains("Status: 5.7.30") && !text.contains("Hello") && !text.contains("<p>"), "{text}");
+    assert!(!text.contains("could not be read"));
+}
+
+#[test]
 fn an_endless_header_is_cut_at_a_line() {
     let content = ["X-Long: 0123456789\r\n".repeat(20_000).as_bytes(), b"\r\nbody"].concat();
     let one = [told("bo@example.net", 550, "", "no")];

@@ -34,7 +34,8 @@ pub(super) fn text(notification: &Notification<'_>) -> String {
         ),
     };
     text += "\r\n";
-    if let Some(subject) = notification.content.and_then(subject_of) {
+    let may_be_shown = !message.parameters.require_tls;
+    if let Some(subject) = notification.content.filter(|_| may_be_shown).and_then(subject_of) {
         text += &format!("    Subject: {subject}\r\n");
     }
     if let ReversePath::Mailbox(from) = &message.reverse_path {

@@ -201,6 +201,11 @@ impl Bench {
             .await;
     }
 
+    /// Until one at least, of those that went in together, found the provider away.
+    pub(super) async fn until_deferred(&self) {
+        until(|| async { (self.counted()[2] > 0).then_some(()) }, || format!("{:?}", self.counted())).await;
+    }
+
     pub(super) async fn until_empty(&self) {
         until(|| async { (self.waiting().await == 0).then_some(()) }, || format!("{:?}", self.counted()))
             .await;
