@@ -65,7 +65,6 @@ impl Relay {
         let pools =
             settings.routes.iter().map(|route| Pool::new(route.upstream.clone(), route.pool)).collect();
         let queue = None;
-        let throttle = Throttle::new(settings.login_limits, clock.clone());
         Ok(Self {
             settings,
             keys,
