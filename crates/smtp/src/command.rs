@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use envelope::{ForwardPath, MailParameters, RcptParameters, ReversePath, Secret};
 
-use crate::parameters::{mail_parameters, no_parameters};
+use crate::parameters::{mail_parameters, rcpt_parameters};
 use crate::path::{forward_path, reverse_path};
 use crate::syntax_error::SyntaxError;
 
@@ -20,6 +20,11 @@ pub(crate) enum Command {
         parameters: RcptParameters,
     },
     Data,
+    /// One chunk of a content (RFC 3030 §2).
+    Bdat {
+        octets: u64,
+        last: bool,
+    },
     Rset,
     Noop,
     Vrfy,
@@ -43,11 +48,13 @@ pub(crate) struct Helo {
     pub(crate) esmtp: bool,
 }
 
-/// The SASL mechanisms we offer (RFC 4616; LOGIN has no RFC).
+/// The SASL mechanisms we know (RFC 4616, RFC 7628; LOGIN and XOAUTH2 have no RFC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mechanism {
     Plain,
     Login,
+    XOAuth2,
+    OAuthBearer,
 }
 
 const MAX_HELO_OCTETS: usize = 255;
@@ -81,7 +88,7 @@ impl Command {
             "VRFY" if argument.is_empty() => Err(SyntaxError::Argument("VRFY needs an address")),
             "VRFY" => Ok(Self::Vrfy),
             "EXPN" => Err(SyntaxError::NotOffered("EXPN")),
-            "BDAT" => Err(SyntaxError::NotOffered("BDAT")),
+            "BDAT" => bdat(argument),
             "TURN" | "ETRN" | "ATRN" | "SEND" | "SOML" | "SAML" | "BURL" => {
                 Err(SyntaxError::NotOffered("This command"))
             }
@@ -133,8 +140,21 @@ fn rcpt(argument: &str) -> Result<Command, SyntaxError> {
     let path =
         after_keyword(argument, "TO:").ok_or(SyntaxError::Argument("The command is RCPT TO:<address>"))?;
     let (forward_path, parameters) = forward_path(path)?;
-    no_parameters(parameters)?;
-    Ok(Command::Rcpt { forward_path, parameters: RcptParameters::default() })
+    Ok(Command::Rcpt { forward_path, parameters: rcpt_parameters(parameters)? })
+}
+
+/// `BDAT chunk-size [LAST]` (RFC 3030 §2). A size that is none, or more than 64 bits can count, is an error: to
+/// begin again from 0 would have the rest of the chunk be read as commands.
+fn bdat(argument: &str) -> Result<Command, SyntaxError> {
+    let mut words = argument.split(' ').filter(|word| !word.is_empty());
+    let size = words.next().filter(|size| size.bytes().all(|octet| octet.is_ascii_digit()));
+    let octets = size.and_then(|size| size.parse().ok()).ok_or(SyntaxError::Chunk)?;
+    let last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case("LAST") => true,
+        Some(_) => return Err(SyntaxError::Chunk),
+    };
+    if words.next().is_some() { Err(SyntaxError::Chunk) } else { Ok(Command::Bdat { octets, last }) }
 }
 
 /// Strips `FROM:` or `TO:` in any case, and the blank that some clients put behind it.
@@ -154,6 +174,8 @@ fn auth(argument: &str) -> Result<Command, SyntaxError> {
     let mechanism = match name.to_ascii_uppercase().as_str() {
         "PLAIN" => Mechanism::Plain,
         "LOGIN" => Mechanism::Login,
+        "XOAUTH2" => Mechanism::XOAuth2,
+        "OAUTHBEARER" => Mechanism::OAuthBearer,
         _ => return Err(SyntaxError::Mechanism),
     };
     Ok(Command::Auth { mechanism, initial_response })
@@ -177,7 +199,16 @@ mod tests {
             ("rset \t", Ok(Command::Rset)),
             ("NOOP any words at all", Ok(Command::Noop)),
             ("GET / HTTP/1.1", Ok(Command::Http)),
-            ("BDAT 10 LAST", Err(SyntaxError::NotOffered("BDAT"))),
+            ("bdat 10  last", Ok(Command::Bdat { octets: 10, last: true })),
+            ("BDAT 0", Ok(Command::Bdat { octets: 0, last: false })),
+            ("BDAT 18446744073709551615", Ok(Command::Bdat { octets: u64::MAX, last: false })),
+            ("BDAT 18446744073709551616", Err(SyntaxError::Chunk)),
+            ("BDAT", Err(SyntaxError::Chunk)),
+            ("BDAT -1", Err(SyntaxError::Chunk)),
+            ("BDAT +1", Err(SyntaxError::Chunk)),
+            ("BDAT LAST", Err(SyntaxError::Chunk)),
+            ("BDAT 1 LAST 2", Err(SyntaxError::Chunk)),
+            ("BDAT 1 FIRST", Err(SyntaxError::Chunk)),
             ("", Err(SyntaxError::Unrecognised)),
             (" EHLO x", Err(SyntaxError::Unrecognised)),
             ("EHLOX", Err(SyntaxError::Unrecognised)),
@@ -185,7 +216,7 @@ mod tests {
             ("NOOP a\rb", Err(SyntaxError::BareLineEnd)),
             ("AUTH CRAM-MD5", Err(SyntaxError::Mechanism)),
             ("MAIL FROM:a@b.example", Err(SyntaxError::NoReversePath)),
-            ("RCPT TO:<a@b.example> NOTIFY=NEVER", Err(SyntaxError::UnknownParameter)),
+            ("RCPT TO:<a@b.example> X-ODD=1", Err(SyntaxError::UnknownParameter)),
         ] {
             assert_eq!(Command::parse(line.as_bytes()), expected, "{line:?}");
         }

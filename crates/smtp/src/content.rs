@@ -1,9 +1,9 @@
 use std::fmt;
 
 use envelope::Reply;
-use memchr::memchr3;
+use memchr::{memchr3, memchr3_iter};
 
-/// Receives what follows DATA, up to the final dot (RFC 5321 §4.1.1.4, §4.5.2).
+/// Receives what follows DATA, up to the final dot (RFC 5321 §4.1.1.4, §4.5.2), or the chunks of BDAT (RFC 3030).
 ///
 /// A line ends at CRLF and nowhere else; the first line is at line start. Content that we
 /// will not take is read on to its real end all the same: stopping early would let the
@@ -18,6 +18,8 @@ pub(crate) struct ContentReceiver {
     odd_octet: bool,
     /// The caller has no room for it.
     given_up: bool,
+    /// Octets of the content that the client has named so far.
+    announced: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,7 @@ impl ContentReceiver {
             position: Position::LineStart,
             odd_octet: false,
             given_up: false,
+            announced: 0,
         }
     }
 
@@ -62,6 +65,30 @@ impl ContentReceiver {
             rest = after;
         }
         None
+    }
+
+    /// Takes octets of a chunk, in which a dot is a dot. A CRLF may be cut in two by the end of a chunk.
+    pub(crate) fn push_chunk(&mut self, octets: &[u8]) {
+        let (Some(first), Some(last)) = (octets.first(), octets.last()) else { return };
+        self.odd_octet |= self.position == Position::Cr && *first != b'\n';
+        for at in memchr3_iter(b'\r', b'\n', 0, octets) {
+            self.odd_octet |= match octets[at] {
+                b'\r' => octets.get(at + 1).is_some_and(|&next| next != b'\n'),
+                b'\n' if at == 0 => self.position != Position::Cr,
+                b'\n' => octets[at - 1] != b'\r',
+                _ => true,
+            };
+        }
+        self.position = if *last == b'\r' { Position::Cr } else { Position::Text };
+        self.keep(octets);
+    }
+
+    /// So many octets are to come: content that will be too large is let go at once.
+    pub(crate) fn expect(&mut self, octets: u64) {
+        self.announced = self.octets.saturating_add(octets);
+        if self.is_refused() {
+            self.content = Vec::new();
+        }
     }
 
     /// Takes one octet; true when the content is at its end.
@@ -102,7 +129,12 @@ impl ContentReceiver {
     }
 
     fn is_refused(&self) -> bool {
-        self.odd_octet || self.given_up || self.octets > self.max_octets
+        self.odd_octet || self.given_up || self.size() > self.max_octets
+    }
+
+    /// As far as one knows by now.
+    fn size(&self) -> u64 {
+        self.octets.max(self.announced)
     }
 
     /// How many octets it holds in memory, or `None` when it only looks for the end by now.
@@ -124,18 +156,34 @@ impl ContentReceiver {
 
     /// The content as the client meant it, or the reply that refuses it.
     pub(crate) fn finish(self) -> Result<Vec<u8>, Reply> {
+        self.refusal().map_or(Ok(self.content), Err)
+    }
+
+    /// The content after its last chunk. What BDAT brings need not end in a line end (RFC 3030 §2), but for
+    /// everybody behind us a content is whole lines: the last one gets its end.
+    pub(crate) fn finish_chunks(mut self) -> Result<Vec<u8>, Reply> {
+        self.odd_octet |= self.position == Position::Cr;
+        let mut content = self.finish()?;
+        if !content.is_empty() && !content.ends_with(b"\r\n") {
+            content.extend_from_slice(b"\r\n");
+        }
+        Ok(content)
+    }
+
+    /// Why it will not be taken, if that is settled.
+    pub(crate) fn refusal(&self) -> Option<Reply> {
         if self.odd_octet {
             let text = "Message holds a CR or LF of its own, or a NUL; lines must end in CR LF";
-            return Err(Reply::of(550, "5.6.0", text));
+            return Some(Reply::of(550, "5.6.0", text));
         }
-        if self.octets > self.max_octets {
-            return Err(too_large(self.octets, self.max_octets));
+        if self.size() > self.max_octets {
+            return Some(too_large(self.size(), self.max_octets));
         }
         if self.given_up {
             let text = "Too much mail at once right now; your program will try again";
-            return Err(Reply::of(452, "4.3.1", text));
+            return Some(Reply::of(452, "4.3.1", text));
         }
-        Ok(self.content)
+        None
     }
 }
 
@@ -227,6 +275,38 @@ mod tests {
         for (input, expected) in table {
             for step in [1, 2, 3, 5, input.len()] {
                 assert_eq!(receive(input, 12, step), *expected, "{} by {step}", input.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_hold_what_a_content_may_hold_and_dots_are_dots() {
+        let table: &[(&[u8], &str)] = &[
+            (b"", ""),
+            (b"a\r\n", "a\\r\\n"),
+            (b"a", "a\\r\\n"),
+            (b".\r\n.\r\n..", ".\\r\\n.\\r\\n..\\r\\n"),
+            (b"a\r", "550"),
+            (b"\r", "550"),
+            (b"\n", "550"),
+            (b"a\nb\r\n", "550"),
+            (b"a\rb\r\n", "550"),
+            (b"a\r\r\n", "550"),
+            (b"\r\n\n", "550"),
+            (b"a\0\r\n", "550"),
+            (b"12345678901\r\n", "552"),
+            (b"123456789012", "123456789012\\r\\n"),
+        ];
+        for (input, expected) in table {
+            for step in [1, 2, 3, 5, input.len().max(1)] {
+                let mut receiver = ContentReceiver::new(12);
+                for piece in input.chunks(step) {
+                    receiver.expect(piece.len() as u64);
+                    receiver.push_chunk(piece);
+                }
+                let found = receiver.finish_chunks();
+                let found = found.map_or_else(|r| r.code().to_string(), |c| c.escape_ascii().to_string());
+                assert_eq!(found, *expected, "{} by {step}", input.escape_ascii());
             }
         }
     }

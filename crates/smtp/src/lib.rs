@@ -1,7 +1,7 @@
 //! The server side of SMTP: octets in, events and replies out; and a tokio listener that drives it.
 //!
 //! [`Session`] is the protocol without any I/O: RFC 5321 with PIPELINING, SIZE, 8BITMIME,
-//! SMTPUTF8, ENHANCEDSTATUSCODES, STARTTLS and AUTH. [`serve`] puts it on sockets, with
+//! SMTPUTF8, DSN, CHUNKING, ENHANCEDSTATUSCODES, LIMITS, STARTTLS, REQUIRETLS and AUTH. [`serve`] puts it on sockets, with
 //! deadlines and limits, and asks a [`Handler`] what to answer. Why it is ours: decision 0001.
 
 mod auth;

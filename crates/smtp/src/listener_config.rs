@@ -19,6 +19,10 @@ pub struct ListenerConfig {
     pub auth: AuthPolicy,
     /// Take passwords without TLS from this machine, over a loopback address.
     pub allow_plain_auth: bool,
+    /// Access tokens are taken too: XOAUTH2 and OAUTHBEARER (RFC 7628). For those who can pass them on.
+    pub oauth: bool,
+    /// Messages may ask for TLS all the way (REQUIRETLS, RFC 8689). For those who can keep that.
+    pub require_tls: bool,
     /// Largest content, in octets.
     pub max_message_octets: u64,
     /// Recipients of one message, refused ones included.
@@ -90,6 +94,8 @@ impl ListenerConfig {
             tls: TlsMode::None,
             auth: defaults.auth,
             allow_plain_auth: false,
+            oauth: defaults.oauth,
+            require_tls: defaults.require_tls,
             max_message_octets: defaults.max_message_octets,
             max_recipients: defaults.max_recipients,
             max_line_octets: defaults.max_line_octets,
@@ -113,6 +119,8 @@ impl ListenerConfig {
             },
             auth: self.auth,
             auth_without_tls: self.allow_plain_auth && stays_here,
+            oauth: self.oauth,
+            require_tls: self.require_tls,
             max_message_octets: self.max_message_octets,
             max_recipients: self.max_recipients,
             max_line_octets: self.max_line_octets,

@@ -1,3 +1,4 @@
+mod chunks;
 mod login;
 mod output;
 mod sentences;
@@ -24,7 +25,7 @@ use state::{Question, State};
 /// is to be done with [`Session::step`] until that is `None`; answer the events that ask for
 /// it with [`Session::answer`]. What comes out does not depend on how the octets came in.
 ///
-/// It holds one unfinished line, what one `receive` brought, and the content of one message.
+/// It holds one unfinished line, what one `receive` brought, and the content of one message (DATA's or BDAT's).
 #[derive(Debug)]
 pub struct Session {
     config: SessionConfig,
@@ -34,6 +35,7 @@ pub struct Session {
     awaiting: Option<Question>,
     tls: bool,
     authenticated: bool,
+    has_begun: bool,
     failed_logins: u32,
     bad_commands: u32,
 }
@@ -50,6 +52,7 @@ impl Session {
             outputs: VecDeque::from([Output::Reply(greeting)]),
             awaiting: None,
             authenticated: false,
+            has_begun: false,
             failed_logins: 0,
             bad_commands: 0,
         }
@@ -82,10 +85,12 @@ impl Session {
         let positive = reply.is_positive();
         let leaves = reply.code().get() == 421;
         match question {
-            Question::Authenticate => self.authentication_answered(reply),
+            Question::Authenticate { kind } if !leaves => self.authentication_answered(kind, reply),
+            Question::Authenticate { .. } => self.reply(reply),
             Question::Mail { smtputf8 } => {
                 self.reply(reply);
                 if positive {
+                    self.has_begun = true;
                     self.state.change(|client| State::Mail { client, smtputf8, refused: 0 });
                 }
             }
@@ -123,25 +128,38 @@ impl Session {
         }
     }
 
-    /// Between DATA's 354 and the final dot?
+    /// Between DATA's 354 and the final dot, or from the first BDAT to the end of its last chunk?
     pub fn is_receiving_content(&self) -> bool {
-        matches!(self.state, State::Data { .. })
+        matches!(
+            self.state,
+            State::Data { .. } | State::Chunk { .. } | State::BetweenChunks { .. } | State::Refused { .. }
+        )
     }
 
     /// How many octets of content it holds; `None` when it keeps none, because no content is
-    /// under way or because the answer is settled and it only reads on to the final dot.
+    /// under way or because the answer is settled and it only reads on to the end.
     pub fn held_octets(&self) -> Option<usize> {
         match &self.state {
-            State::Data { receiver, .. } => receiver.held_octets(),
+            State::Data { receiver, .. }
+            | State::Chunk { receiver, .. }
+            | State::BetweenChunks { receiver, .. } => receiver.held_octets(),
             _ => None,
         }
     }
 
     /// There is no room for the content under way: lets go of it, and answers 452 at its end.
     pub fn give_up_content(&mut self) {
-        if let State::Data { receiver, .. } = &mut self.state {
+        if let State::Data { receiver, .. }
+        | State::Chunk { receiver, .. }
+        | State::BetweenChunks { receiver, .. } = &mut self.state
+        {
             receiver.give_up();
         }
+    }
+
+    /// Has the client logged in, or, where nobody has to, begun a transaction?
+    pub fn is_known(&self) -> bool {
+        self.authenticated || self.has_begun
     }
 
     /// Is the connection under TLS?
@@ -155,6 +173,7 @@ impl Session {
             State::Closed => false,
             State::StartTls { announced } => self.wait_for_tls(*announced),
             State::Data { .. } => self.receive_content(),
+            State::Chunk { .. } | State::Refused { .. } => self.receive_chunk(),
             State::Auth { .. } => self.receive_line(self.config.max_auth_line_octets),
             _ if self.lines.next_line_begins_with(TLS_HANDSHAKE_RECORD) => {
                 self.hang_up(unexpected_tls(if self.tls { TlsOffer::Active } else { self.config.tls }));
@@ -206,6 +225,8 @@ impl Session {
             // No mail client begins so. A web page can make a browser do it, with a long address
             // in a request to this machine, and have a whole mail follow in the request's body.
             State::Connected if !error.may_be_a_mail_client() => return self.hang_up(error.reply()),
+            // A chunk follows and nobody knows how far it goes.
+            _ if *error == SyntaxError::Chunk => return self.hang_up(error.reply()),
             _ => {}
         }
         self.refuse(error.reply());
@@ -217,6 +238,7 @@ impl Session {
             Command::Mail { reverse_path, parameters } => self.mail(reverse_path, parameters),
             Command::Rcpt { forward_path, parameters } => self.rcpt(forward_path, parameters),
             Command::Data => self.data(),
+            Command::Bdat { octets, last } => self.bdat(octets, last),
             Command::Rset => self.rset(),
             Command::Auth { mechanism, initial_response } => self.auth(mechanism, initial_response.as_ref()),
             Command::StartTls => self.start_tls(),
@@ -234,14 +256,20 @@ impl Session {
         // RFC 2034 §4 excepts this reply from enhanced status codes.
         let mut text = format!("{} greets {}", self.config.hostname, client.name);
         if client.esmtp {
-            let size = format!("\nPIPELINING\nSIZE {}", self.config.max_message_octets);
-            text.push_str(&size);
-            text.push_str("\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES");
+            let (octets, recipients) = (self.config.max_message_octets, self.config.max_recipients);
+            let offer = format!(
+                "\nPIPELINING\nSIZE {octets}\n8BITMIME\nSMTPUTF8\nDSN\nCHUNKING\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={recipients}"
+            );
+            text.push_str(&offer);
             if self.config.tls == TlsOffer::StartTls && !self.tls && !self.authenticated {
                 text.push_str("\nSTARTTLS");
             }
             if self.auth_offered() {
                 text.push_str("\nAUTH PLAIN LOGIN");
+                text.push_str(if self.config.oauth { " XOAUTH2 OAUTHBEARER" } else { "" });
+            }
+            if self.config.require_tls && self.tls {
+                text.push_str("\nREQUIRETLS");
             }
         }
         self.state = State::Greeted { client };
@@ -309,7 +337,9 @@ mod tests {
     /// What it holds for the client, in octets.
     fn held(session: &Session) -> usize {
         let content = match &session.state {
-            State::Data { receiver, .. } => receiver.capacity(),
+            State::Data { receiver, .. }
+            | State::Chunk { receiver, .. }
+            | State::BetweenChunks { receiver, .. } => receiver.capacity(),
             _ => 0,
         };
         session.lines.capacity() + content
@@ -322,7 +352,7 @@ mod tests {
         #[test]
         fn memory_stays_within_bounds(
             starts_content in any::<bool>(),
-            pieces in vec((select(&["x", "x\r\n", "\r\n", ".", "..\r\n", "\n", "NOOP\r\n", "AUTH PLAIN ", "DATA\r\n"][..]), 1..PIECE_OCTETS), 1..80),
+            pieces in vec((select(&["x", "x\r\n", "\r\n", ".", "..\r\n", "\n", "NOOP\r\n", "AUTH PLAIN ", "DATA\r\n", "BDAT 900\r\n"][..]), 1..PIECE_OCTETS), 1..80),
         ) {
             let mut session = Session::new(SessionConfig {
                 auth: AuthPolicy::None,

@@ -9,6 +9,10 @@ pub struct SessionConfig {
     pub auth: AuthPolicy,
     /// Take passwords without TLS. Only for connections from this machine to itself.
     pub auth_without_tls: bool,
+    /// Access tokens are taken too: XOAUTH2 and OAUTHBEARER (RFC 7628). For those who can pass them on.
+    pub oauth: bool,
+    /// Under TLS, messages may ask for TLS all the way (REQUIRETLS, RFC 8689). For those who can keep that.
+    pub require_tls: bool,
     /// Largest content, in octets without added dots; offered with SIZE (RFC 1870).
     pub max_message_octets: u64,
     /// Recipients of one message, refused ones included. RFC 5321 §4.5.3.1.8 asks for 100 at least.
@@ -51,6 +55,8 @@ impl SessionConfig {
             tls: TlsOffer::None,
             auth: AuthPolicy::Required,
             auth_without_tls: false,
+            oauth: false,
+            require_tls: false,
             max_message_octets: 35_000_000,
             max_recipients: 100,
             max_line_octets: 2_048,

@@ -17,6 +17,10 @@ pub(crate) enum SyntaxError {
     Argument(&'static str),
     #[error("This authentication mechanism is not offered, PLAIN and LOGIN are")]
     Mechanism,
+    #[error(
+        "BDAT needs the number of octets that follow, and perhaps LAST; closing, for what follows is no command"
+    )]
+    Chunk,
     #[error("The path after MAIL FROM: must stand in angle brackets")]
     NoReversePath,
     #[error("The path after RCPT TO: must stand in angle brackets and not be empty")]
@@ -44,7 +48,7 @@ impl SyntaxError {
             Self::Octets | Self::BareLineEnd => (500, "5.5.2"),
             Self::LineTooLong(_) => (500, "5.5.6"),
             Self::NotOffered(_) => (502, "5.5.1"),
-            Self::Argument(_) | Self::Parameter => (501, "5.5.4"),
+            Self::Argument(_) | Self::Parameter | Self::Chunk => (501, "5.5.4"),
             Self::Mechanism => (504, "5.5.4"),
             Self::NoReversePath | Self::ReversePath(_) => (501, "5.1.7"),
             Self::NoForwardPath | Self::ForwardPath(_) => (501, "5.1.3"),

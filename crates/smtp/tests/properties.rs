@@ -29,6 +29,16 @@ const FRAGMENTS: &[&[u8]] = &[
     b"\r\n.\r\n",
     b"\n.\r\n",
     b"\r.\r",
+    b"BDAT 4\r\nab\r\n",
+    b"BDAT 3 LAST\r\n.\r\n",
+    b"BDAT 0 LAST\r\n",
+    b"BDAT 30\r\n",
+    b"BDAT 5\r\nabcd\r",
+    b"\nBDAT 99999999999999999999\r\n",
+    b"MAIL FROM:<a@b.example> RET=HDRS ENVID=x REQUIRETLS\r\n",
+    b"RCPT TO:<c@d.example> NOTIFY=NEVER ORCPT=rfc822;c@d.example\r\n",
+    b"AUTH XOAUTH2 dXNlcj1hAWF1dGg9QmVhcmVyIHgBAQ==\r\n",
+    b"AUTH OAUTHBEARER\r\n",
     b"RSET\r\n",
     b"NOOP\r\n",
     b"VRFY a\r\n",
@@ -48,6 +58,7 @@ const BEGINNINGS: &[&str] = &[
     "EHLO a\r\nAUTH LOGIN\r\n",
     "EHLO a\r\nAUTH PLAIN AGFuYQBodW50ZXIy\r\nMAIL FROM:<a@b.example>\r\n",
     "EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n",
+    "EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT 10\r\n",
     "HELO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n",
     "EHLO a\r\nSTARTTLS\r\n",
 ];
@@ -78,6 +89,8 @@ fn config() -> impl Strategy<Value = SessionConfig> {
                 max_auth_line_octets: max_line_octets * 2,
                 max_recipients: 2,
                 max_bad_commands,
+                oauth: max_line_octets % 2 == 0,
+                require_tls: max_line_octets % 3 == 0,
                 ..SessionConfig::new("relay.example")
             }
         },
@@ -165,6 +178,32 @@ fn content_through(pieces: &[&[u8]]) -> (Vec<Result<Vec<u8>, u16>>, bool) {
     (contents, receiving)
 }
 
+/// The contents of a transaction that goes on with `pieces`, and the codes of the replies to them.
+fn chunks_through(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Vec<u16>) {
+    let mut session = Session::new(SessionConfig {
+        auth: AuthPolicy::None,
+        max_bad_commands: u32::MAX,
+        ..SessionConfig::new("relay.example")
+    });
+    let begin: &[u8] = b"EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n";
+    let (mut contents, mut replies) = (Vec::new(), Vec::new());
+    for piece in std::iter::once(&begin).chain(pieces) {
+        session.receive(piece);
+        while let Some(output) = session.step() {
+            match output {
+                Output::Reply(reply) => replies.push(reply.code().get()),
+                Output::Event(event) => {
+                    if let Event::Content { content, .. } = event {
+                        contents.push(content);
+                    }
+                    session.answer(Reply::of(250, "", "ok"));
+                }
+            }
+        }
+    }
+    (contents, replies)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -223,6 +262,36 @@ proptest! {
         }
         wire.extend_from_slice(b".\r\n");
         prop_assert_eq!(content_through(&cut(&wire, &places)), (vec![Ok(content)], false));
+    }
+
+    /// Chunks bring what they hold, however the message is cut into them and they are cut on their way; and what
+    /// follows the last of them is a command.
+    #[test]
+    fn chunks_come_out_as_they_were(
+        pieces in vec(select(&["\r\n", "\r\n", "\r\n.\r\n", ".", "RSET", "a", "\r", "\n", "\0"][..]), 0..12),
+        sizes in vec(any::<Index>(), 0..4),
+        places in vec(any::<Index>(), 0..20),
+    ) {
+        let mut content = pieces.concat().into_bytes();
+        let mut wire = Vec::new();
+        for chunk in cut(&content, &sizes) {
+            wire.extend_from_slice(format!("BDAT {}\r\n", chunk.len()).as_bytes());
+            wire.extend_from_slice(chunk);
+        }
+        wire.extend_from_slice(b"BDAT 0 LAST\r\nNOOP\r\n");
+        let odd = String::from_utf8_lossy(&content).replace("\r\n", "").contains(['\r', '\n', '\0']);
+        if !content.is_empty() && !content.ends_with(b"\r\n") {
+            content.extend_from_slice(b"\r\n");
+        }
+        let (contents, replies) = chunks_through(&cut(&wire, &places));
+        if odd {
+            prop_assert_eq!(contents, Vec::<Vec<u8>>::new());
+            prop_assert_eq!(replies.iter().filter(|code| **code == 550).count(), 1);
+        } else {
+            prop_assert_eq!(contents, vec![content]);
+        }
+        prop_assert_eq!(replies.last(), Some(&250));
+        prop_assert!(!replies.contains(&500));
     }
 
     /// The end of a content is where the standard says and nowhere else, whatever stands around dots.

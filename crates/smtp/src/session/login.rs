@@ -1,6 +1,6 @@
 use std::mem;
 
-use envelope::{Reply, Secret};
+use envelope::{CredentialKind, Reply, Secret};
 
 use crate::auth::{Exchange, Step};
 use crate::command::Mechanism;
@@ -36,6 +36,9 @@ impl Session {
                 _ => Reply::of(538, "5.7.11", "A password is not taken without TLS"),
             });
         }
+        if matches!(mechanism, Mechanism::XOAuth2 | Mechanism::OAuthBearer) && !self.config.oauth {
+            return self.refuse(SyntaxError::Mechanism.reply());
+        }
         let step = Exchange::begin(mechanism, initial_response);
         self.auth_step(step);
     }
@@ -53,14 +56,22 @@ impl Session {
                 self.reply(challenge);
             }
             Step::Credentials(credentials) => {
-                self.ask(Question::Authenticate, Event::Authenticate(credentials));
+                let kind = credentials.kind;
+                self.ask(Question::Authenticate { kind }, Event::Authenticate(credentials));
             }
             Step::Malformed(reply) => self.refuse(reply),
-            Step::Denied(reply) => self.authentication_answered(reply),
+            Step::Denied(reply) | Step::Over(reply) => self.login_answered(reply),
         }
     }
 
-    pub(super) fn authentication_answered(&mut self, reply: Reply) {
+    pub(super) fn authentication_answered(&mut self, kind: CredentialKind, reply: Reply) {
+        match Exchange::after_refusal(kind, &reply) {
+            Some((exchange, challenge)) => self.auth_step(Step::Challenge(exchange, challenge)),
+            None => self.login_answered(reply),
+        }
+    }
+
+    fn login_answered(&mut self, reply: Reply) {
         self.authenticated = reply.is_positive();
         // A provider that is away (4yz) says nothing about the password.
         let wrong = reply.code().get() >= 500;

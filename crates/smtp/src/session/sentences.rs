@@ -5,7 +5,7 @@ use envelope::Reply;
 use super::state::Question;
 use crate::session_config::TlsOffer;
 
-pub(crate) const HELP: &str = "EHLO HELO AUTH STARTTLS MAIL RCPT DATA RSET NOOP VRFY HELP QUIT";
+pub(crate) const HELP: &str = "EHLO HELO AUTH STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT";
 
 pub(crate) fn bad_sequence(text: &str) -> Reply {
     Reply::of(503, "5.5.1", text)
@@ -13,6 +13,11 @@ pub(crate) fn bad_sequence(text: &str) -> Reply {
 
 pub(crate) fn say_ehlo_first() -> Reply {
     bad_sequence("Say EHLO first")
+}
+
+/// RFC 2920 §3.1: a pipelining client cannot know yet that they were all refused.
+pub(crate) fn nobody_accepted() -> Reply {
+    Reply::of(554, "5.5.1", "No recipient was accepted")
 }
 
 pub(crate) fn starttls_first() -> Reply {
@@ -36,7 +41,7 @@ pub(crate) fn unexpected_tls(tls: TlsOffer) -> Reply {
 /// Replaces an answer that would tell the client something else than what we go on with.
 pub(crate) fn fitting(question: Question, reply: Reply) -> Reply {
     let fits = match question {
-        Question::Authenticate => reply.code().get() == 235 || reply.severity().is_some(),
+        Question::Authenticate { .. } => reply.code().get() == 235 || reply.severity().is_some(),
         _ => reply.is_positive() || reply.severity().is_some(),
     };
     if fits {

@@ -1,5 +1,7 @@
 use std::mem;
 
+use envelope::{CredentialKind, Reply};
+
 use crate::auth::Exchange;
 use crate::command::Helo;
 use crate::content::ContentReceiver;
@@ -33,6 +35,26 @@ pub(crate) enum State {
         client: Helo,
         receiver: ContentReceiver,
     },
+    /// Within a chunk of BDAT (RFC 3030 §2).
+    Chunk {
+        client: Helo,
+        receiver: ContentReceiver,
+        left: u64,
+        last: bool,
+    },
+    /// Between two chunks.
+    BetweenChunks {
+        client: Helo,
+        receiver: ContentReceiver,
+    },
+    /// Within a chunk that was refused: it is read to its end, then comes the reply, then `back`.
+    Refused {
+        back: Box<Self>,
+        left: u64,
+        reply: Reply,
+        /// The client should have known.
+        counts: bool,
+    },
     /// STARTTLS was answered; the client has nothing to say until TLS is there.
     StartTls {
         announced: bool,
@@ -43,7 +65,7 @@ pub(crate) enum State {
 /// What an event asked, and what is needed to go on with the answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Question {
-    Authenticate,
+    Authenticate { kind: CredentialKind },
     Mail { smtputf8: bool },
     Rcpt,
     Content,
@@ -58,7 +80,9 @@ impl State {
             | Self::Auth { client, .. }
             | Self::Mail { client, .. }
             | Self::Rcpt { client, .. }
-            | Self::Data { client, .. } => next(client),
+            | Self::Data { client, .. }
+            | Self::Chunk { client, .. }
+            | Self::BetweenChunks { client, .. } => next(client),
             nameless => nameless,
         };
     }

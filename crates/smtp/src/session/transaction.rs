@@ -7,12 +7,14 @@ use crate::content::{ContentReceiver, too_large};
 use crate::handler::Greeting;
 use crate::session_config::{AuthPolicy, TlsOffer};
 
+use crate::syntax_error::SyntaxError;
+
 use super::Session;
 use super::output::Event;
-use super::sentences::{bad_sequence, needs_smtputf8, say_ehlo_first, starttls_first};
+use super::sentences::{bad_sequence, needs_smtputf8, nobody_accepted, say_ehlo_first, starttls_first};
 use super::state::{Question, State};
 
-/// One message: MAIL, RCPT, DATA, and what comes up to the final dot (RFC 5321 §3.3).
+/// One message: MAIL, RCPT, DATA or BDAT, and what comes up to the final dot (RFC 5321 §3.3).
 impl Session {
     pub(super) fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) {
         match self.state {
@@ -30,6 +32,15 @@ impl Session {
         if let Some(octets) = parameters.size.filter(|&octets| octets > self.config.max_message_octets) {
             return self.reply(too_large(octets, self.config.max_message_octets));
         }
+        if parameters.require_tls {
+            // RFC 8689 §2: known only where it is offered.
+            if !self.config.require_tls {
+                return self.refuse(SyntaxError::UnknownParameter.reply());
+            }
+            if !self.tls {
+                return self.refuse(Reply::of(530, "5.7.10", "REQUIRETLS needs TLS on this connection too"));
+            }
+        }
         let smtputf8 = parameters.smtputf8;
         if !smtputf8 && !reverse_path.mailbox().is_none_or(Mailbox::is_ascii) {
             return self.refuse(needs_smtputf8("sender"));
@@ -42,6 +53,7 @@ impl Session {
             State::Mail { smtputf8, refused, .. } => (smtputf8, refused),
             State::Rcpt { smtputf8, recipients, .. } => (smtputf8, recipients),
             State::Connected => return self.refuse(say_ehlo_first()),
+            State::BetweenChunks { .. } => return self.refuse(bad_sequence("RCPT comes before BDAT")),
             // Not held against a pipelining client, which did not know yet that MAIL was refused.
             _ => return self.reply(bad_sequence("MAIL comes before RCPT")),
         };
@@ -54,6 +66,10 @@ impl Session {
         if !smtputf8 && !forward_path.mailbox().is_none_or(Mailbox::is_ascii) {
             self.recipient_answered(false);
             return self.refuse(needs_smtputf8("recipient"));
+        }
+        if !smtputf8 && !parameters.orcpt.as_deref().is_none_or(str::is_ascii) {
+            self.recipient_answered(false);
+            return self.refuse(SyntaxError::Parameter.reply());
         }
         self.ask(Question::Rcpt, Event::Rcpt { forward_path, parameters });
     }
@@ -77,9 +93,12 @@ impl Session {
                 self.state.change(|client| State::Data { client, receiver });
                 self.reply(Reply::of(354, "", "Send the message, end it with a dot on a line of its own"));
             }
+            State::BetweenChunks { .. } => {
+                self.refuse(bad_sequence("BDAT has begun: go on with it, or RSET"));
+            }
             State::Mail { refused: 0, .. } => self.refuse(bad_sequence("RCPT comes before DATA")),
             // RFC 2920 §3.1: a pipelining client cannot know yet that they were all refused.
-            State::Mail { .. } => self.reply(Reply::of(554, "5.5.1", "No recipient was accepted")),
+            State::Mail { .. } => self.reply(nobody_accepted()),
             State::Connected => self.refuse(say_ehlo_first()),
             _ => self.reply(bad_sequence("MAIL and RCPT come before DATA")),
         }
@@ -101,22 +120,26 @@ impl Session {
         self.lines.consume(taken);
         self.lines.shrink();
         if let State::Data { client, receiver } = mem::replace(&mut self.state, State::Closed) {
-            let greeting = self.greeting(&client);
-            self.state = State::Greeted { client };
-            match receiver.finish() {
-                Ok(content) => self.ask(Question::Content, Event::Content { content, greeting }),
-                Err(refusal) => {
-                    self.event(Event::Reset);
-                    self.reply(refusal);
-                }
-            }
+            self.content_ended(client, receiver.finish());
         }
         true
     }
 
+    pub(super) fn content_ended(&mut self, client: Helo, content: Result<Vec<u8>, Reply>) {
+        let greeting = self.greeting(&client);
+        self.state = State::Greeted { client };
+        match content {
+            Ok(content) => self.ask(Question::Content, Event::Content { content, greeting }),
+            Err(refusal) => {
+                self.event(Event::Reset);
+                self.reply(refusal);
+            }
+        }
+    }
+
     /// RSET or EHLO: back to where MAIL is in turn. Logins and TLS stay.
     pub(super) fn end_transaction(&mut self) {
-        if let State::Mail { .. } | State::Rcpt { .. } = self.state {
+        if let State::Mail { .. } | State::Rcpt { .. } | State::BetweenChunks { .. } = self.state {
             self.state.change(|client| State::Greeted { client });
             self.event(Event::Reset);
         }

@@ -67,6 +67,8 @@ fn configure(config: &mut SessionConfig, word: &str) -> Result<(), String> {
             }
         }
         "auth-without-tls" => config.auth_without_tls = true,
+        "oauth" => config.oauth = true,
+        "require-tls" => config.require_tls = true,
         "size" => config.max_message_octets = number()?.into(),
         "recipients" => config.max_recipients = number()? as usize,
         "line" => config.max_line_octets = number()? as usize,

@@ -1,4 +1,6 @@
-use envelope::{Body, EnhancedStatusCode, Reply, ReplyCode};
+use envelope::{
+    Body, CredentialKind, EnhancedStatusCode, MailParameters, Notify, RcptParameters, Reply, ReplyCode, Ret,
+};
 use waxseal_smtp::Event;
 
 use super::octets::{matches, octets};
@@ -81,21 +83,52 @@ pub fn reply_matches(patterns: &[String], reply: &Reply) -> bool {
 pub fn heard(event: &Event) -> Vec<u8> {
     match event {
         Event::Authenticate(credentials) => {
-            format!("auth {} {}", credentials.login, credentials.password.expose()).into()
+            let kind = match credentials.kind {
+                CredentialKind::Password => "auth",
+                CredentialKind::AccessToken => "auth token",
+            };
+            format!("{kind} {} {}", credentials.login, credentials.password.expose()).into()
         }
         Event::Mail { reverse_path, parameters } => {
-            let size = parameters.size.map_or(String::new(), |size| format!(" size={size}"));
-            let body = match parameters.body {
-                None => "",
-                Some(Body::SevenBit) => " body=7bit",
-                Some(Body::EightBitMime) => " body=8bitmime",
-            };
-            let smtputf8 = if parameters.smtputf8 { " smtputf8" } else { "" };
-            format!("mail {}{size}{body}{smtputf8}", reverse_path.to_path()).into()
+            format!("mail {}{}", reverse_path.to_path(), of_mail(parameters)).into()
         }
-        Event::Rcpt { forward_path, .. } => format!("rcpt {}", forward_path.to_path()).into(),
+        Event::Rcpt { forward_path, parameters } => {
+            format!("rcpt {}{}", forward_path.to_path(), of_rcpt(parameters)).into()
+        }
         Event::Content { content, .. } => [b"content ", content.as_slice()].concat(),
         Event::Reset => b"reset".to_vec(),
         Event::StartTls | Event::Close => Vec::new(),
     }
+}
+
+fn of_mail(parameters: &MailParameters) -> String {
+    let size = parameters.size.map_or(String::new(), |size| format!(" size={size}"));
+    let body = match parameters.body {
+        None => "",
+        Some(Body::SevenBit) => " body=7bit",
+        Some(Body::EightBitMime) => " body=8bitmime",
+    };
+    let smtputf8 = if parameters.smtputf8 { " smtputf8" } else { "" };
+    let ret = match parameters.ret {
+        None => "",
+        Some(Ret::Full) => " ret=full",
+        Some(Ret::Headers) => " ret=hdrs",
+    };
+    let envid = parameters.envid.as_ref().map_or(String::new(), |envid| format!(" envid={envid}"));
+    let require_tls = if parameters.require_tls { " requiretls" } else { "" };
+    format!("{size}{body}{smtputf8}{ret}{envid}{require_tls}")
+}
+
+fn of_rcpt(parameters: &RcptParameters) -> String {
+    let notify = match parameters.notify {
+        None => String::new(),
+        Some(Notify::Never) => " notify=never".into(),
+        Some(Notify::On { success, failure, delay }) => {
+            let words = [(success, "success"), (failure, "failure"), (delay, "delay")];
+            let words: Vec<&str> = words.into_iter().filter_map(|(on, word)| on.then_some(word)).collect();
+            format!(" notify={}", words.join(","))
+        }
+    };
+    let orcpt = parameters.orcpt.as_ref().map_or(String::new(), |orcpt| format!(" orcpt={orcpt}"));
+    format!("{notify}{orcpt}")
 }
