@@ -12,8 +12,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::event;
 use crate::handler::{Client, Handler, Service};
+use crate::limits::Admission;
 use crate::listener_config::{ListenerConfig, TlsMode};
+use crate::progress::Progress;
 use crate::session::{Event, Output, Session};
+use crate::session_config::AuthPolicy;
 use crate::wire::Wire;
 
 /// How much content is read at once, and reserved of the budget of octets at once.
@@ -42,13 +45,25 @@ pub(crate) struct Connection<S: Service> {
     shutdown: watch::Receiver<bool>,
     /// When the grace ends, once shutdown has begun.
     grace_ends: Option<Instant>,
-    /// When what the client is doing now must be done.
+    /// When the command that the client is at must be there.
     deadline: Instant,
+    /// Others need its place.
+    makes_place: bool,
+    /// When it must have logged in.
+    login_deadline: Instant,
+    /// The content that comes in.
+    progress: Option<Progress>,
+    /// How many wait for room that we may hold.
+    waiting: watch::Receiver<usize>,
+    /// Its place among the connections. Dropped last.
+    admission: Admission,
 }
 
 /// Who closed.
 enum End {
     ByUs,
+    /// By us, at once: others need the place.
+    ForOthers,
     ByClient,
 }
 
@@ -61,10 +76,16 @@ impl<S: Service> Connection<S> {
         stays_here: bool,
         stream: TcpStream,
         shutdown: watch::Receiver<bool>,
+        admission: Admission,
     ) -> Self {
         Self {
             session: Session::new(config.session(stays_here)),
             deadline: Instant::now() + config.deadlines.command,
+            login_deadline: Instant::now() + config.deadlines.login,
+            progress: None,
+            makes_place: false,
+            waiting: config.limits.waiting(),
+            admission,
             config,
             service,
             peer,
@@ -91,11 +112,13 @@ impl<S: Service> Connection<S> {
                 event::closed(&self.config.name, self.peer, "by us");
                 self.linger().await;
             }
+            Ok(End::ForOthers) => event::made_place(&self.config.name, self.peer),
             Err(error) => event::broken(&self.config.name, self.peer, &error),
         }
     }
 
     async fn converse(&mut self) -> io::Result<End> {
+        self.admission.may_be_ended();
         if let TlsMode::Implicit(_) = self.config.tls {
             if !self.begins_with_tls().await? {
                 self.say(&wrong_port()).await?;
@@ -113,7 +136,7 @@ impl<S: Service> Connection<S> {
                     Output::Event(Event::StartTls) => self.start_tls().await?,
                     Output::Event(Event::Close) => {
                         self.write_replies().await?;
-                        return Ok(End::ByUs);
+                        return Ok(if self.makes_place { End::ForOthers } else { End::ByUs });
                     }
                     Output::Event(event) => {
                         // These take their time. RFC 2920 §3.2: the replies to EHLO, NOOP and DATA
@@ -121,28 +144,30 @@ impl<S: Service> Connection<S> {
                         if matches!(event, Event::Authenticate(_) | Event::Content { .. }) {
                             self.write_replies().await?;
                         }
+                        self.admission.stays();
                         self.ask(event).await;
                     }
                 }
             }
             self.write_replies().await?;
             if heard {
-                self.deadline = Instant::now() + self.time_for_next();
+                self.deadline = Instant::now() + self.config.deadlines.command;
             }
-            self.make_room().await;
+            if !self.session.is_receiving_content() {
+                self.progress = None;
+            } else if self.progress.is_none() {
+                let max_octets = self.config.max_message_octets;
+                self.progress = Some(Progress::begin(&self.config.deadlines, max_octets));
+            }
+            if !self.session.is_known() {
+                self.admission.may_be_ended();
+            }
+            if self.session.held_octets().is_none() {
+                self.room = None;
+            }
             if !self.listen().await? {
                 return Ok(End::ByClient);
             }
-        }
-    }
-
-    /// One octet now and then does not buy more time: it is counted for a whole command, or a
-    /// whole content.
-    fn time_for_next(&self) -> Duration {
-        if self.session.is_receiving_content() {
-            self.config.deadlines.content
-        } else {
-            self.config.deadlines.command
         }
     }
 
@@ -159,18 +184,24 @@ impl<S: Service> Connection<S> {
             Event::Mail { reverse_path, parameters } => handler.mail(reverse_path, parameters).await,
             Event::Rcpt { forward_path, parameters } => handler.rcpt(forward_path, parameters).await,
             Event::Content { content, greeting } => {
+                self.progress = None;
                 let reply = handler.content(content, &greeting).await;
                 self.room = None;
                 reply
             }
             Event::Authenticate(credentials) => {
+                let began = Instant::now();
                 let reply = handler.authenticate(credentials).await;
+                self.login_deadline += began.elapsed();
                 if !reply.is_positive() {
                     event::login_refused(&self.config.name, self.peer, &reply);
                 }
                 reply
             }
-            Event::Reset => return handler.reset().await,
+            Event::Reset => {
+                self.progress = None;
+                return handler.reset().await;
+            }
             Event::StartTls | Event::Close => return,
         };
         self.session.answer(reply);
@@ -193,6 +224,7 @@ impl<S: Service> Connection<S> {
         tokio::select! {
             biased;
             () = shut_down(&mut self.shutdown) => Err(io::ErrorKind::ConnectionAborted.into()),
+            () = self.admission.told_to_go() => Err(io::ErrorKind::ConnectionAborted.into()),
             first = first => first.unwrap_or(Ok(false)),
         }
     }
@@ -206,23 +238,26 @@ impl<S: Service> Connection<S> {
         let outcome = tokio::select! {
             biased;
             () = shut_down(&mut self.shutdown) => Err(io::ErrorKind::ConnectionAborted.into()),
+            () = self.admission.told_to_go() => Err(io::ErrorKind::ConnectionAborted.into()),
             outcome = handshake => outcome.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
         };
         outcome.inspect_err(|error| event::no_handshake(&self.config.name, self.peer, error))
     }
 
-    /// Backpressure: what does not fit into the budget of octets is not read. The client waits
+    /// Backpressure: what does not fit into the budget of octets is not taken in. The client waits
     /// a while with us; then its content is let go, so that two half messages that wait for
     /// one another's room both come to an end.
-    async fn make_room(&mut self) {
+    async fn make_room(&mut self, octets: usize) {
         while let Some(held) = self.session.held_octets() {
             let reserved = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-            if held + READ_OCTETS <= reserved {
+            if held + octets <= reserved {
                 return;
             }
             let began = Instant::now();
             let more = self.config.limits.reserve(READ_OCTETS, self.config.deadlines.room).await;
-            self.deadline += began.elapsed();
+            if let Some(progress) = &mut self.progress {
+                progress.pause(began.elapsed());
+            }
             match (more, &mut self.room) {
                 (Some(more), Some(room)) => room.merge(more),
                 (Some(more), none) => *none = Some(more),
@@ -232,7 +267,6 @@ impl<S: Service> Connection<S> {
                 }
             }
         }
-        self.room = None;
     }
 
     /// Reads once, or says why it will not. False when the client has closed.
@@ -245,23 +279,37 @@ impl<S: Service> Connection<S> {
                 self.session.hang_up(shutting_down());
                 return Ok(true);
             }
-            let until = self.read_until();
+            if let Some(progress) = &mut self.progress {
+                progress.hurry(
+                    &self.config.deadlines,
+                    self.room.is_some() && *self.waiting.borrow_and_update() > 0,
+                );
+            }
+            let (until, late) = self.read_until();
             self.fit_buffer();
             tokio::select! {
                 biased;
                 () = shut_down(&mut self.shutdown), if self.grace_ends.is_none() => {}
+                () = self.admission.told_to_go(), if !self.session.is_known() => {
+                    self.makes_place = true;
+                    self.session.hang_up(others_wait());
+                    return Ok(true);
+                }
+                // Somebody waits for room, or nobody any more.
+                Ok(()) = self.waiting.changed(), if self.room.is_some() => {}
                 read = timeout_at(until, self.wire.read(&mut self.buffer)) => match read {
                     Ok(Ok(0)) => return Ok(false),
                     Ok(Ok(n)) => {
+                        if let Some(progress) = &mut self.progress {
+                            progress.received(&self.config.deadlines, n);
+                        }
+                        self.make_room(n).await;
                         self.session.receive(&self.buffer[..n]);
                         return Ok(true);
                     }
                     Ok(Err(error)) => return Err(error),
                     Err(_) => {
-                        self.session.hang_up(match self.grace_ends {
-                            Some(grace_ends) if until == grace_ends => shutting_down(),
-                            _ => Reply::of(421, "4.4.2", "You took too long, closing"),
-                        });
+                        self.session.hang_up(late);
                         return Ok(true);
                     }
                 },
@@ -276,12 +324,19 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    fn read_until(&self) -> Instant {
-        let mut until = self.deadline;
-        if self.session.is_receiving_content() {
-            until = until.min(Instant::now() + self.config.deadlines.content_read);
+    /// How long we listen, and what we say then. One octet now and then does not buy more time: it is counted
+    /// for a whole command, for the whole login, or for a good piece of content.
+    fn read_until(&self) -> (Instant, Reply) {
+        let until = self.progress.as_ref().map_or(self.deadline, Progress::deadline);
+        let mut first = (until, Reply::of(421, "4.4.2", "You took too long, closing"));
+        let owes_login = self.config.auth == AuthPolicy::Required && !self.session.is_known();
+        if owes_login && self.login_deadline < first.0 {
+            first = (self.login_deadline, Reply::of(421, "4.4.2", "You took too long to log in, closing"));
         }
-        self.grace_ends.map_or(until, |grace_ends| until.min(grace_ends))
+        match self.grace_ends {
+            Some(grace_ends) if grace_ends <= first.0 => (grace_ends, shutting_down()),
+            _ => first,
+        }
     }
 
     async fn say(&mut self, reply: &Reply) -> io::Result<()> {
@@ -302,7 +357,14 @@ impl<S: Service> Connection<S> {
             self.wire.write_all(&self.replies).await?;
             self.wire.flush().await
         };
-        timeout(self.config.deadlines.write, write).await??;
+        tokio::select! {
+            biased;
+            written = timeout(self.config.deadlines.write, write) => written??,
+            // Who does not even take its replies has nothing to be told.
+            () = self.admission.told_to_go(), if !self.session.is_known() => {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+        }
         self.replies = Vec::new();
         Ok(())
     }
@@ -329,6 +391,10 @@ impl<S: Service> Connection<S> {
 
 fn wrong_port() -> Reply {
     Reply::of(421, "4.7.0", "This port begins with TLS; for STARTTLS use 587")
+}
+
+fn others_wait() -> Reply {
+    Reply::of(421, "4.3.2", "All connections are in use and you have not logged in, closing")
 }
 
 fn shutting_down() -> Reply {

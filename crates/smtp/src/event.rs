@@ -31,6 +31,11 @@ pub(crate) fn closed(listener: &str, peer: SocketAddr, how: &str) {
     debug!(listener, %peer, how, "connection closed");
 }
 
+/// Not worth a line each while there is a flood.
+pub(crate) fn made_place(listener: &str, peer: SocketAddr) {
+    debug!(listener, %peer, "connection closed: it had not logged in and others needed the place");
+}
+
 pub(crate) fn no_handshake(listener: &str, peer: SocketAddr, error: &io::Error) {
     info!(listener, %peer, ?error, "TLS handshake failed");
 }

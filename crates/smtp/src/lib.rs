@@ -16,6 +16,7 @@ mod listener;
 mod listener_config;
 mod parameters;
 mod path;
+mod progress;
 mod session;
 mod session_config;
 mod syntax_error;

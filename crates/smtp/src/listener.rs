@@ -77,11 +77,8 @@ fn welcome<S: Service>(
     let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
     let stays_here = is_loopback(peer) && stream.local_addr().is_ok_and(is_loopback);
     let (config, service, shutdown) = (Arc::clone(config), Arc::clone(service), shutdown.clone());
-    let connection = Connection::new(config, service, peer, stays_here, stream, shutdown);
-    connections.spawn(async move {
-        connection.run().await;
-        drop(admission);
-    });
+    let connection = Connection::new(config, service, peer, stays_here, stream, shutdown, admission);
+    connections.spawn(connection.run());
 }
 
 /// Says why, if that can be said at once: there is nobody to wait for.

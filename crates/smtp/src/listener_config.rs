@@ -56,10 +56,17 @@ pub enum TlsMode {
 pub struct Deadlines {
     /// For a whole command line. RFC 5321 §4.5.3.2.7 asks for five minutes.
     pub command: Duration,
-    /// For the next octets of content.
+    /// From the first octet to the end of the login, handshake included, where a login is required; time spent
+    /// asking whether the login is right does not count.
+    pub login: Duration,
+    /// For as much content as [`Deadlines::content_rate`] brings in this time; time spent waiting for room with
+    /// us does not count. RFC 5321 §4.5.3.2.5 asks for three minutes.
     pub content_read: Duration,
-    /// For all of a content, from 354 to the final dot; time spent waiting for room with us does not count.
-    pub content: Duration,
+    /// The same while others wait for room: who holds some and brings nothing must not keep them out.
+    pub content_read_when_full: Duration,
+    /// The slowest line we wait for, in octets a second. It bounds the time for a whole content: for the largest
+    /// that is taken, and for one that is too large, that one's octets by this rate, and one `content_read`.
+    pub content_rate: u64,
     /// For the client to take our replies.
     pub write: Duration,
     /// For the TLS handshake.
@@ -74,8 +81,10 @@ impl Default for Deadlines {
     fn default() -> Self {
         Self {
             command: Duration::from_mins(5),
+            login: Duration::from_mins(1),
             content_read: Duration::from_mins(3),
-            content: Duration::from_mins(30),
+            content_read_when_full: Duration::from_secs(10),
+            content_rate: 2_000,
             write: Duration::from_mins(1),
             handshake: Duration::from_secs(30),
             room: Duration::from_secs(30),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use door::{Client, Door, MANY_OCTETS, Mode};
+use door::{Client, Door, MANY_OCTETS, Mode, Paper};
 use tokio::net::TcpStream;
 use waxseal_smtp::{AuthPolicy, Limits, ListenerConfig};
 
@@ -129,6 +129,7 @@ async fn whoever_is_at_the_wrong_port_is_told_in_a_sentence() {
     let tls_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
     let http = b"GET / HTTP/1.1\r\nHost: relay.example\r\n\r\n";
     let smtp = b"EHLO client.example\r\n";
+    let endless = "x".repeat(100_000);
     let deadline = |config: &mut ListenerConfig| config.deadlines.handshake = SHORT;
     for (mode, octets, sentence) in [
         (
@@ -139,6 +140,14 @@ async fn whoever_is_at_the_wrong_port_is_told_in_a_sentence() {
         (Mode::Clear, tls_hello, "421 4.7.0 This port speaks no TLS"),
         (Mode::StartTls, http, "421 4.7.0 This is a mail server, not a web server"),
         (Mode::Clear, http, "421 4.7.0 This is a mail server, not a web server"),
+        (
+            Mode::Clear,
+            b"POST /x HTTP/1.1\r\n\r\nEHLO a\r\nMAIL FROM:<ana@a.example>\r\n",
+            "421 4.7.0 This is a mail",
+        ),
+        (Mode::Clear, b"\xff\xfe\x00garbage\r\nEHLO a\r\n", "500 5.5.2"),
+        (Mode::StartTls, endless.as_bytes(), "421 4.7.0 A line without end"),
+        (Mode::Implicit, &[0; 1_000], "421 4.7.0 This port begins with TLS"),
         (Mode::Implicit, http, "421 4.7.0 This port begins with TLS; for STARTTLS use 587"),
         (Mode::Implicit, smtp, "421 4.7.0 This port begins with TLS; for STARTTLS use 587"),
         // Waits for us to greet.
@@ -245,7 +254,7 @@ async fn a_client_that_stalls_within_a_content_is_let_go() {
 
 #[tokio::test]
 async fn one_octet_now_and_then_buys_no_time_for_a_content() {
-    let door = Door::open(Mode::Clear, |config| config.deadlines.content = SHORT).await;
+    let door = Door::open(Mode::Clear, |config| config.deadlines.content_read = SHORT).await;
     let mut client = door.at_data().await;
     let reply = client.dribble(b"text\r\n").await;
     assert!(reply.starts_with("421 4.4.2"), "{reply}");
@@ -301,7 +310,8 @@ async fn too_many_connections_from_one_address() {
 #[tokio::test]
 async fn too_many_connections_in_all() {
     let door = Door::open(Mode::Clear, |config| config.limits = Limits::new(1, 100, MANY_OCTETS)).await;
-    let one = door.greeted().await;
+    // Not a stranger any more, whose place could be taken.
+    let one = door.at_data().await;
     let mut two = door.client().await;
     two.expect("421 4.3.2").await;
     two.expect_closed().await;
@@ -312,7 +322,7 @@ async fn too_many_connections_in_all() {
 
 #[tokio::test]
 async fn too_many_connections_cost_no_handshake() {
-    let door = Door::open(Mode::Implicit, |config| config.limits = Limits::new(1, 1, MANY_OCTETS)).await;
+    let door = Door::open(Mode::Implicit, |config| config.limits = Limits::new(9, 1, MANY_OCTETS)).await;
     let mut one = door.client().await.handshake().await;
     one.expect("220").await;
     door.client().await.expect_closed().await;
@@ -331,6 +341,186 @@ async fn an_address_that_may_not_connect() {
         config.allow_from = Some(Arc::new(|address: IpAddr| address.is_loopback()));
     };
     Door::open(Mode::Clear, here).await.greeted().await;
+}
+
+#[tokio::test]
+async fn who_does_not_log_in_is_let_go() {
+    for mode in [Mode::Clear, Mode::StartTls, Mode::Implicit] {
+        let door = Door::open(mode, |config| {
+            login_required(config);
+            config.deadlines.login = SHORT * 2;
+        })
+        .await;
+        let mut silent = door.client().await;
+        if let Mode::Implicit = mode {
+            silent = silent.handshake().await;
+        }
+        silent.expect("220").await;
+        silent.expect("421 4.4.2 You took too long to log in").await;
+        silent.expect_closed().await;
+        // Nor does a conversation about nothing help.
+        let mut busy = door.client().await;
+        if let Mode::Implicit = mode {
+            busy = busy.handshake().await;
+        }
+        busy.expect("220").await;
+        let reply = busy.dribble(b"NOOP\r\n").await;
+        assert!(reply.starts_with("250") || reply.starts_with("421"), "{reply}");
+        drop((silent, busy));
+        door.connections(0).await;
+    }
+}
+
+#[tokio::test]
+async fn who_has_logged_in_has_the_time_of_the_standard() {
+    let door = Door::open(Mode::Implicit, |config| {
+        login_required(config);
+        config.deadlines.login = SHORT * 4;
+    })
+    .await;
+    let mut client = door.client().await.handshake().await;
+    client.expect("220").await;
+    client.ask("EHLO client.example", "250").await;
+    client.ask(LOGIN, "235").await;
+    tokio::time::sleep(SHORT * 5).await;
+    client.send_mail("hi\r\n", "250").await;
+}
+
+#[tokio::test]
+async fn one_octet_now_and_then_buys_no_time_for_a_login_or_a_handshake() {
+    let door = Door::open(Mode::Implicit, |config| {
+        login_required(config);
+        config.deadlines.login = SHORT * 2;
+    })
+    .await;
+    let mut client = door.client().await.handshake().await;
+    client.expect("220").await;
+    client.ask("EHLO client.example", "250").await;
+    client.ask("AUTH LOGIN", "334").await;
+    let reply = client.dribble(b"YW5h").await;
+    assert!(reply.starts_with("421 4.4.2"), "{reply}");
+
+    let door = Door::open(Mode::Implicit, |config| config.deadlines.handshake = SHORT).await;
+    let mut client = door.client().await;
+    client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await;
+    let reply = client.dribble(b"\x01").await;
+    assert_eq!(reply, "");
+    door.connections(0).await;
+}
+
+#[tokio::test]
+async fn a_chunk_that_is_held_back_is_let_go() {
+    let door = Door::open(Mode::Clear, |config| config.deadlines.content_read = SHORT).await;
+    let mut client = door.greeted().await;
+    client.ask("MAIL FROM:<ana@a.example>", "250").await;
+    client.ask("RCPT TO:<bob@b.example>", "250").await;
+    client.send(b"BDAT 1000000\r\n").await;
+    let reply = client.dribble(b"x").await;
+    assert!(reply.starts_with("421 4.4.2"), "{reply}");
+    // One small chunk after another is no progress either.
+    let mut client = door.greeted().await;
+    client.ask("MAIL FROM:<ana@a.example>", "250").await;
+    client.ask("RCPT TO:<bob@b.example>", "250").await;
+    let mut reply = String::new();
+    for _ in 0..100 {
+        client.send(b"BDAT 1\r\nx").await;
+        reply = client.reply().await;
+        if reply.starts_with("421") {
+            break;
+        }
+        tokio::time::sleep(SHORT / 20).await;
+    }
+    assert!(reply.starts_with("421 4.4.2"), "{reply}");
+    assert!(door.contents().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_in_chunks() {
+    let door = Door::open(Mode::StartTls, |_| {}).await;
+    let mut client = door.greeted().await;
+    client.ask("STARTTLS", "220").await;
+    let mut client = client.handshake().await;
+    client.ask("EHLO client.example", "250").await;
+    let text = lines(400_000);
+    let mut all = String::from("MAIL FROM:<ana@a.example>\r\nRCPT TO:<bob@b.example>\r\n");
+    for piece in 0..4 {
+        all.push_str(&format!("BDAT 100000\r\n{}", &text[piece * 100_000..(piece + 1) * 100_000]));
+    }
+    all.push_str("BDAT 0 LAST\r\nQUIT\r\n");
+    client.send(all.as_bytes()).await;
+    for code in ["250 2.1.0", "250 2.1.5", "250", "250", "250", "250", "250 2.0.0 Taken", "221"] {
+        client.expect(code).await;
+    }
+    assert!(door.contents() == [text.into_bytes()], "the content is another");
+    assert_eq!(door.limits.free_octets(), MANY_OCTETS);
+}
+
+#[tokio::test]
+async fn a_thousand_that_only_sit_there_keep_nobody_out() {
+    let door = Door::open(Mode::Clear, |config| {
+        login_required(config);
+        config.allow_plain_auth = true;
+        config.limits = Limits::new(30, 1_000, MANY_OCTETS);
+    })
+    .await;
+    let mut logged_in = door.greeted().await;
+    logged_in.ask(LOGIN, "235").await;
+    let mut silent = std::collections::VecDeque::new();
+    for number in 0..1_000 {
+        silent.push_back(door.client().await);
+        if silent.len() > 100 {
+            let mut first = silent.pop_front().unwrap();
+            first.expect("220").await;
+            first.expect("421 4.3.2 All connections are in use").await;
+            first.expect_closed().await;
+        }
+        if number % 100 == 99 {
+            let began = Instant::now();
+            let mut good = door.greeted().await;
+            good.ask(LOGIN, "235").await;
+            good.send_mail("hi\r\n", "250").await;
+            assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        }
+        assert!(door.limits.open_connections() <= 30 + 64);
+    }
+    // Who had logged in still is.
+    logged_in.send_mail("hi\r\n", "250").await;
+    assert_eq!(door.contents().len(), 11);
+}
+
+#[tokio::test]
+async fn those_who_never_end_their_handshake_keep_nobody_out() {
+    let door = Door::open(Mode::Implicit, |config| config.limits = Limits::new(10, 1_000, MANY_OCTETS)).await;
+    let mut silent = Vec::new();
+    for number in 0..40 {
+        let mut client = door.client().await;
+        if number % 2 == 0 {
+            client.send(b"\x16\x03\x01").await;
+        }
+        silent.push(client);
+    }
+    let mut good = door.client().await.handshake().await;
+    good.expect("220").await;
+    good.ask("EHLO client.example", "250").await;
+    good.send_mail("hi\r\n", "250").await;
+    silent[0].expect_closed().await;
+}
+
+#[tokio::test]
+async fn who_holds_room_and_brings_nothing_makes_room() {
+    let door = Door::open(Mode::Clear, |config| {
+        config.limits = Limits::new(10, 10, SMALL_BUDGET);
+        config.deadlines.content_read_when_full = SHORT;
+    })
+    .await;
+    let (mut stalls, mut good) = (door.at_data().await, door.at_data().await);
+    stalls.send(lines(40_000).as_bytes()).await;
+    good.send(lines(40_000).as_bytes()).await;
+    good.ask(".", "250").await;
+    stalls.expect("421 4.4.2").await;
+    stalls.expect_closed().await;
+    assert_eq!(door.contents(), [lines(40_000).into_bytes()]);
+    assert_eq!(door.limits.free_octets(), SMALL_BUDGET);
 }
 
 /// 40 KB and 40 KB do not fit into 64 KB.
@@ -368,8 +558,11 @@ async fn a_content_that_finds_no_room_gets_452_and_may_come_again() {
     // Two half messages that are larger than the budget, each waiting for the other's room.
     one.send(lines(40_000).as_bytes()).await;
     two.send(lines(40_000).as_bytes()).await;
+    while door.limits.free_octets() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let end = async |client: &mut Client| {
-        client.send(lines(8_000).as_bytes()).await;
+        client.send(lines(24_000).as_bytes()).await;
         client.send(b".\r\n").await;
         client.reply().await
     };
@@ -379,7 +572,7 @@ async fn a_content_that_finds_no_room_gets_452_and_may_come_again() {
     }
     assert!(replies.iter().any(|reply| reply.starts_with("452")), "{replies:?} in one budget");
     let taken = replies.iter().filter(|reply| reply.starts_with("250")).count();
-    assert_eq!(door.contents(), vec![lines(48_000).into_bytes(); taken]);
+    assert_eq!(door.contents(), vec![lines(64_000).into_bytes(); taken]);
     assert_eq!(door.limits.free_octets(), SMALL_BUDGET);
     for client in [&mut one, &mut two] {
         client.send_mail(&lines(40_000), "250").await;
@@ -526,4 +719,48 @@ async fn a_vanished_sender_of_shutdown_shuts_nothing_down() {
     door.lose_shutdown();
     client.send_mail("hi\r\n", "250").await;
     door.greeted().await;
+}
+
+#[tokio::test]
+async fn no_client_writes_a_line_of_its_own_into_the_log() {
+    let paper = Paper::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::level_filters::LevelFilter::TRACE)
+        .without_time()
+        .with_ansi(false)
+        .with_writer(paper.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let door = Door::open(Mode::Clear, |config| {
+        config.auth = AuthPolicy::Required;
+        config.allow_plain_auth = true;
+    })
+    .await;
+    // \0ana\r\n INFO forged\0hunter3, with the line end within the base64.
+    let login = b"AUTH PLAIN AGFuYQ0KIElORk8gZm9yZ2VkAGh1bnRlcjM=\r\n";
+    for hostile in [
+        &b"EHLO a\x0d INFO forged\r\n"[..],
+        b"EHLO \xe2\x80\xa8\x1b[31m INFO forged\r\nNOOP\n INFO forged\n\r\n",
+        b"HELO a\r\n INFO forged\r\n\x1b]0;forged\x07\r\n",
+        b"\n INFO forged\n",
+        b"\x16\n INFO forged\n",
+    ] {
+        let mut client = door.client().await;
+        client.send(hostile).await;
+        client.send(b"EHLO a\r\n").await;
+        client.send(login).await;
+        client.send(b"MAIL FROM:<\"a\n INFO forged\"@b>\r\nRCPT TO:<x\ry@z>\r\nQUIT\r\n").await;
+        while !client.reply().await.is_empty() {}
+    }
+    door.connections(0).await;
+    drop(door);
+    let log = paper.text();
+    assert!(log.lines().count() > 20, "{log}");
+    let levels = ["ERROR ", " WARN ", " INFO ", "DEBUG ", "TRACE "];
+    for line in log.lines() {
+        assert!(levels.iter().any(|level| line.starts_with(level)), "{line:?}");
+        assert!(!line.contains("forged") || !line.starts_with(" INFO forged"), "{line:?}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+        assert!(!line.contains("hunter") && !line.contains("AGFuYQ"), "{line:?}");
+    }
 }

@@ -58,7 +58,8 @@ impl Client {
         let mut line = String::new();
         let mut read = BufReader::new(&mut read);
         tokio::select! {
-            read = timeout(PATIENCE, read.read_line(&mut line)) => read.expect("no reply").unwrap(),
+            // A connection that was cut off is at its end as well.
+            read = timeout(PATIENCE, read.read_line(&mut line)) => read.expect("no reply").unwrap_or(0),
             () = dribbling => unreachable!("it is pending for ever"),
         };
         line

@@ -4,6 +4,7 @@
 
 mod client;
 mod office;
+mod paper;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use waxseal_smtp::{AuthPolicy, Limits, ListenerConfig, TlsMode, serve};
 
 pub use client::Client;
 use office::{Diary, Office};
+pub use paper::Paper;
 
 /// How long a test waits for what must come. Only a test that fails waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
