@@ -148,9 +148,12 @@ impl Admission {
         }
     }
 
-    /// It has logged in, or it is being answered: it stays. One that was told to go before goes.
+    /// It has logged in, or it is being answered: it stays. One that was told to go in the same moment may have
+    /// logged in before it hears of it; then it is one too many for a while.
     pub(crate) fn stays(&self) {
-        self.limits.connections().strangers.remove(&self.number);
+        let mut connections = self.limits.connections();
+        connections.strangers.remove(&self.number);
+        connections.leaving.remove(&self.number);
     }
 
     /// Resolves when it is told to go.
