@@ -6,7 +6,10 @@ use envelope::Choice;
 use verdict::Verdict;
 
 use crate::samples::{click, id, judgement, link, message, moment, open, recipient};
-use crate::{Event, MessageFilter, MessageSummary, SavedChoice, SenderRecord, Store, StoreError};
+use crate::{
+    AppPassword, Event, MOST_APP_PASSWORDS, MessageFilter, MessageSummary, SavedChoice, SenderRecord, Store,
+    StoreError,
+};
 
 /// Runs every case, each on an empty store that `fresh` gives.
 pub(crate) async fn holds(fresh: impl AsyncFn() -> Arc<dyn Store>) {
@@ -23,6 +26,7 @@ pub(crate) async fn holds(fresh: impl AsyncFn() -> Arc<dyn Store>) {
     a_choice_is_saved(&*fresh().await).await;
     a_sender_is_found_by_every_address(&*fresh().await).await;
     an_address_is_one_senders_only(&*fresh().await).await;
+    app_passwords_are_kept_by_sender_and_label(&*fresh().await).await;
     no_text_is_too_odd(&*fresh().await).await;
     writers_at_once_do_not_disturb_each_other(fresh().await).await;
 }
@@ -269,6 +273,37 @@ async fn an_address_is_one_senders_only(store: &dyn Store) {
     let again = sender("ana@example.com", &["a@example.com", "A@EXAMPLE.com", "ana@example.com"]);
     store.save_sender(again).await.unwrap();
     assert_eq!(store.sender("ana@example.com").await.unwrap(), Some(ana));
+}
+
+async fn app_passwords_are_kept_by_sender_and_label(store: &dyn Store) {
+    let password = |sender: &str, label: &str, n: u8| AppPassword {
+        sender: sender.to_owned(),
+        label: label.to_owned(),
+        key: [n; 32],
+        hash: [n + 1; 32],
+        made_at: moment(u32::from(n)),
+    };
+    // Nobody in the store is called so: the configuration file has senders too.
+    let (phone, desk) = (password("ana@example.com", "phone", 1), password("Ana@example.com", "desk", 2));
+    for password in [&desk, &phone, &password("bo@example.com", "phone", 3)] {
+        store.save_app_password(password.clone()).await.unwrap();
+    }
+    assert_eq!(store.app_passwords("ANA@example.com").await.unwrap(), [phone, desk.clone()]);
+    assert_eq!(store.app_passwords("an_@example.com").await.unwrap(), []);
+    let again = password("ana@example.com", "Phone", 5);
+    store.save_app_password(again.clone()).await.unwrap();
+    let kept = store.app_passwords("ana@example.com").await.unwrap();
+    assert_eq!(kept, [desk.clone(), AppPassword { sender: "ana@example.com".to_owned(), ..again }]);
+    for _ in 0..2 {
+        store.remove_app_password("ANA@example.com", "PHONE").await.unwrap();
+        assert_eq!(store.app_passwords("ana@example.com").await.unwrap(), std::slice::from_ref(&desk));
+    }
+    assert_eq!(store.app_passwords("bo@example.com").await.unwrap().len(), 1);
+    for n in 0..u8::try_from(MOST_APP_PASSWORDS).unwrap() + 10 {
+        store.save_app_password(password("eve@example.com", &n.to_string(), n)).await.unwrap();
+    }
+    let most = MOST_APP_PASSWORDS as usize;
+    assert_eq!(store.app_passwords("eve@example.com").await.unwrap().len(), most);
 }
 
 async fn no_text_is_too_odd(store: &dyn Store) {

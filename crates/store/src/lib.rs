@@ -7,6 +7,7 @@ mod store;
 
 mod queue;
 
+mod app_password;
 mod choice;
 mod event;
 mod message;
@@ -30,6 +31,7 @@ mod conformance;
 #[cfg(test)]
 mod samples;
 
+pub use app_password::AppPassword;
 pub use choice::{ChoiceOrigin, SavedChoice};
 pub use error::StoreError;
 pub use event::{Event, StoredEvent};
@@ -42,4 +44,4 @@ pub use queue::{
 pub use recorder::{Recorded, Recorder};
 pub use sender::SenderRecord;
 pub use sqlite::SqliteStore;
-pub use store::Store;
+pub use store::{MOST_APP_PASSWORDS, Store};

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use crate::worker::Worker;
 use crate::{
-    Event, MessageFilter, MessageRecord, MessageSummary, SavedChoice, SenderRecord, Store, StoreError,
-    StoredEvent,
+    AppPassword, Event, MessageFilter, MessageRecord, MessageSummary, SavedChoice, SenderRecord, Store,
+    StoreError, StoredEvent,
 };
 use readers::Readers;
 use write::Write;
@@ -129,6 +129,19 @@ impl Store for SqliteStore {
 
     async fn save_sender(&self, sender: SenderRecord) -> Result<(), StoreError> {
         self.writer.commit(Write::Sender(sender)).await
+    }
+
+    async fn app_passwords(&self, sender: &str) -> Result<Vec<AppPassword>, StoreError> {
+        let sender = sender.to_owned();
+        self.readers.read("looking up app passwords", move |db| read::app_passwords(db, &sender)).await
+    }
+
+    async fn save_app_password(&self, password: AppPassword) -> Result<(), StoreError> {
+        self.writer.commit(Write::AppPassword(password)).await
+    }
+
+    async fn remove_app_password(&self, sender: &str, label: &str) -> Result<(), StoreError> {
+        self.writer.commit(Write::NoAppPassword { sender: sender.to_owned(), label: label.to_owned() }).await
     }
 
     fn committed(&self) -> watch::Receiver<i64> {

@@ -3,8 +3,12 @@ use envelope::{Choice, RelayId, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
-    Event, MessageFilter, MessageRecord, MessageSummary, SavedChoice, SenderRecord, StoreError, StoredEvent,
+    AppPassword, Event, MessageFilter, MessageRecord, MessageSummary, SavedChoice, SenderRecord, StoreError,
+    StoredEvent,
 };
+
+/// As many app passwords of one login are looked at: each costs a wrong guess some microseconds.
+pub const MOST_APP_PASSWORDS: u32 = 100;
 
 /// What a backend must do. One conformance suite holds all of them to it.
 ///
@@ -56,6 +60,15 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::AddressTaken`] when another sender owns the address or an alias.
     async fn save_sender(&self, sender: SenderRecord) -> Result<(), StoreError>;
+
+    /// The app passwords of this login, oldest first; at most [`MOST_APP_PASSWORDS`]. ASCII case does not count.
+    async fn app_passwords(&self, sender: &str) -> Result<Vec<AppPassword>, StoreError>;
+
+    /// Writes an app password over the one that had the same sender and label.
+    async fn save_app_password(&self, password: AppPassword) -> Result<(), StoreError>;
+
+    /// It is right no longer. One that is not there changes nothing.
+    async fn remove_app_password(&self, sender: &str, label: &str) -> Result<(), StoreError>;
 
     /// The number of the newest event that this process committed, or found when it began.
     ///

@@ -98,6 +98,15 @@ impl Store for Scripted {
     async fn senders(&self) -> Result<Vec<SenderRecord>, StoreError> {
         self.store.senders().await
     }
+    async fn app_passwords(&self, sender: &str) -> Result<Vec<crate::AppPassword>, StoreError> {
+        self.store.app_passwords(sender).await
+    }
+    async fn save_app_password(&self, password: crate::AppPassword) -> Result<(), StoreError> {
+        self.store.save_app_password(password).await
+    }
+    async fn remove_app_password(&self, sender: &str, label: &str) -> Result<(), StoreError> {
+        self.store.remove_app_password(sender, label).await
+    }
     async fn save_sender(&self, sender: SenderRecord) -> Result<(), StoreError> {
         self.store.save_sender(sender).await
     }

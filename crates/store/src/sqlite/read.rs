@@ -5,8 +5,8 @@ use verdict::{Confidence, Judgement, Kind, Trust, Verdict};
 
 use crate::sqlite::readers::Unread;
 use crate::{
-    ChoiceOrigin, Event, LinkRecord, MessageFilter, MessageRecord, MessageSummary, PartNote, RecipientRecord,
-    SavedChoice, SenderRecord, StoredEvent,
+    AppPassword, ChoiceOrigin, Event, LinkRecord, MOST_APP_PASSWORDS, MessageFilter, MessageRecord,
+    MessageSummary, PartNote, RecipientRecord, SavedChoice, SenderRecord, StoredEvent,
 };
 
 /// No answer is longer, whatever was asked for: it is held in memory.
@@ -262,6 +262,22 @@ fn sender_of(db: &Connection, key: i64) -> rusqlite::Result<SenderRecord> {
             disabled: row.get("disabled")?,
         })
     })
+}
+
+pub(crate) fn app_passwords(db: &Connection, sender: &str) -> Result<Vec<AppPassword>, Unread> {
+    let sql = "SELECT sender, label, key, hash, made_at FROM app_password WHERE sender = ?1
+               ORDER BY made_at, label LIMIT ?2";
+    let mut statement = db.prepare_cached(sql)?;
+    let passwords = statement.query_map(params![sender, MOST_APP_PASSWORDS], |row| {
+        Ok(AppPassword {
+            sender: row.get("sender")?,
+            label: row.get("label")?,
+            key: row.get("key")?,
+            hash: row.get("hash")?,
+            made_at: moment(row, "made_at")?,
+        })
+    })?;
+    Ok(passwords.collect::<rusqlite::Result<_>>()?)
 }
 
 fn id(row: &Row, column: &str) -> rusqlite::Result<RelayId> {

@@ -9,7 +9,7 @@ use crate::StoreError;
 /// Never edit one that was released; add the next. A new word of [`verdict::Verdict`], [`verdict::Kind`] or
 /// [`crate::ChoiceOrigin`] needs one too, even an empty one, so that programs that do not know it refuse.
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
-const STEPS: &[M<'static>] = &[M::up(FIRST)];
+const STEPS: &[M<'static>] = &[M::up(FIRST), M::up(APP_PASSWORDS)];
 
 /// "WXSL": which program's file this is (SQLite's `application_id`).
 const APPLICATION_ID: i64 = 0x5758_534c;
@@ -129,6 +129,18 @@ CREATE TABLE sender_address (
     position INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sender_address_by_sender ON sender_address (sender, position);
+";
+
+/// A sender of the configuration file has no row in `sender`, so the address names him here.
+const APP_PASSWORDS: &str = "
+CREATE TABLE app_password (
+    sender  TEXT NOT NULL COLLATE NOCASE,
+    label   TEXT NOT NULL COLLATE NOCASE,
+    key     BLOB NOT NULL,
+    hash    BLOB NOT NULL,
+    made_at INTEGER NOT NULL,
+    PRIMARY KEY (sender, label)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// The one connection that writes; makes the tables if need be.

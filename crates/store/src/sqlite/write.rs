@@ -2,7 +2,7 @@ use envelope::{Choice, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use verdict::{Judgement, Kind, Verdict};
 
-use crate::{Event, MessageRecord, SenderRecord, StoreError};
+use crate::{AppPassword, Event, MessageRecord, SenderRecord, StoreError};
 
 /// One thing to remember. Doing it again changes nothing.
 #[derive(Debug)]
@@ -16,6 +16,11 @@ pub(crate) enum Write {
         at: Timestamp,
     },
     Sender(SenderRecord),
+    AppPassword(AppPassword),
+    NoAppPassword {
+        sender: String,
+        label: String,
+    },
     #[cfg(test)]
     Panic,
 }
@@ -39,6 +44,17 @@ impl Write {
             Self::Sender(sender) => {
                 refuse_taken(db, sender)?;
                 write_sender(db, sender).map_err(|e| StoreError::sqlite("saving a sender", e))?;
+                Ok(None)
+            }
+            Self::AppPassword(password) => {
+                write_app_password(db, password)
+                    .map_err(|e| StoreError::sqlite("saving an app password", e))?;
+                Ok(None)
+            }
+            Self::NoAppPassword { sender, label } => {
+                let remove = "DELETE FROM app_password WHERE sender = ?1 AND label = ?2";
+                execute(db, remove, &[sender, label])
+                    .map_err(|e| StoreError::sqlite("removing an app password", e))?;
                 Ok(None)
             }
             #[cfg(test)]
@@ -276,6 +292,17 @@ fn write_choice(
          ON CONFLICT (sender) DO UPDATE SET opens = excluded.opens, links = excluded.links,
              by = excluded.by, at = excluded.at",
         params![sender, choice.opens, choice.links, by.as_ref().map(RelayId::as_bytes), at.unix_millis()],
+    )?;
+    Ok(())
+}
+
+fn write_app_password(db: &Connection, password: &AppPassword) -> rusqlite::Result<()> {
+    execute(
+        db,
+        "INSERT INTO app_password (sender, label, key, hash, made_at) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (sender, label) DO UPDATE SET label = excluded.label, key = excluded.key,
+             hash = excluded.hash, made_at = excluded.made_at",
+        params![password.sender, password.label, password.key, password.hash, password.made_at.unix_millis()],
     )?;
     Ok(())
 }

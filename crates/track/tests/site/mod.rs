@@ -301,6 +301,15 @@ impl Store for Fake {
     async fn senders(&self) -> Result<Vec<SenderRecord>, StoreError> {
         Err(StoreError::Closed)
     }
+    async fn app_passwords(&self, _: &str) -> Result<Vec<store::AppPassword>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn save_app_password(&self, _: store::AppPassword) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn remove_app_password(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
     async fn save_sender(&self, _: SenderRecord) -> Result<(), StoreError> {
         Err(StoreError::Closed)
     }
