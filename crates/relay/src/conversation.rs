@@ -1,9 +1,10 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use envelope::{
-    Credentials, Envelope, EnvelopeRecipient, ForwardPath, MailParameters, RcptParameters, Reason, Reply,
-    ReversePath,
+    Credentials, Envelope, EnvelopeRecipient, ForwardPath, MailParameters, Mailbox, RcptParameters, Reason,
+    Reply, ReversePath,
 };
 use seal::Recipient;
 use smtp::{Greeting, Handler};
@@ -19,12 +20,14 @@ use crate::identity::Identity;
 use crate::recording::{Submission, record_of};
 use crate::rewriting::{Tracking, rewrite};
 use crate::rewritten::Rewritten;
+use crate::senders_own::senders_own;
 use crate::settings::{Route, RouteLogin};
 use crate::trace::received_field;
 
 /// One client's connection: its login, the provider's connection beside it, and the transaction under way.
 pub struct Conversation {
     relay: Arc<Relay>,
+    client: IpAddr,
     identity: Option<Identity>,
     suffix: Option<Wish>,
     provider: Option<(usize, Connection)>,
@@ -48,7 +51,7 @@ const STORE_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Handler for Conversation {
     async fn authenticate(&mut self, credentials: Credentials) -> Reply {
-        match self.relay.log_in(credentials).await {
+        match self.relay.log_in(credentials, self.client).await {
             Ok(logged_in) => {
                 self.identity = Some(logged_in.identity);
                 self.suffix = logged_in.suffix;
@@ -104,6 +107,9 @@ impl Handler for Conversation {
     /// One message, from the end of DATA to the reply we owe the client.
     async fn content(&mut self, content: Vec<u8>, greeting: &Greeting) -> Reply {
         let Some(transaction) = self.transaction.take() else { return out_of_order() };
+        if let Err(refusal) = self.says_who_it_is(transaction.route, &content) {
+            return refusal;
+        }
         let started = Instant::now();
         let content = Arc::new(content);
         let submission = self.submission(transaction, &content);
@@ -146,12 +152,25 @@ fn out_of_order() -> Reply {
 }
 
 impl Conversation {
-    pub(crate) fn new(relay: Arc<Relay>, identity: Option<Identity>) -> Self {
-        Self { relay, identity, suffix: None, provider: None, transaction: None }
+    pub(crate) fn new(relay: Arc<Relay>, identity: Option<Identity>, client: IpAddr) -> Self {
+        Self { relay, client, identity, suffix: None, provider: None, transaction: None }
     }
 
     fn route(&self, number: usize) -> &Route {
         &self.relay.settings.routes[number]
+    }
+
+    /// What a local sender puts into From and Sender. Of others their provider knows best.
+    fn says_who_it_is(&self, route: usize, content: &[u8]) -> Result<(), Reply> {
+        match &self.identity {
+            Some(Identity::Local { address, aliases }) if self.route(route).from_must_match => {
+                let own = |mailbox: &Mailbox| {
+                    std::iter::once(address).chain(aliases).any(|own| own.same_mailbox(mailbox))
+                };
+                senders_own(content, own).map_err(|found| found.reply())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The provider that proved a login goes first: its connection is open and it is that person's own.

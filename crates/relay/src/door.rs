@@ -10,6 +10,7 @@ use crate::conversation::Conversation;
 use crate::identity::Identity;
 use crate::passwords::{PasswordError, Passwords};
 use crate::settings::Settings;
+use crate::throttle::Throttle;
 
 /// What all connections share.
 pub struct Relay {
@@ -18,6 +19,7 @@ pub struct Relay {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) passwords: Passwords,
+    pub(crate) throttle: Throttle,
     /// How many messages are rewritten at once: more than there are cores would only all be late.
     pub(crate) rewriting_turns: Arc<Semaphore>,
     made_without_random: AtomicU64,
@@ -54,7 +56,8 @@ impl Relay {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let rewriting_turns = Arc::new(Semaphore::new(cores * 2));
         let passwords = Passwords::new()?;
-        Ok(Self { settings, keys, store, clock, passwords, rewriting_turns, made_without_random })
+        let throttle = Throttle::new(settings.login_limits, clock.clone());
+        Ok(Self { settings, keys, store, clock, passwords, throttle, rewriting_turns, made_without_random })
     }
 
     /// A new id. Never fails: without random octets a counter keeps ids apart, and an id is no secret.
@@ -78,12 +81,12 @@ impl Door {
 impl smtp::Service for Door {
     type Handler = Conversation;
 
-    fn open(&self, _client: &smtp::Client) -> Conversation {
+    fn open(&self, client: &smtp::Client) -> Conversation {
         let identity = match &self.submitter {
             Submitter::Authenticated => None,
             Submitter::Address(address) => Some(Identity::Named(address.clone())),
             Submitter::ReversePath => Some(Identity::Open),
         };
-        Conversation::new(self.relay.clone(), identity)
+        Conversation::new(self.relay.clone(), identity, client.peer.ip())
     }
 }

@@ -3,6 +3,7 @@
 //! ERROR: the operator must act. WARN: odd, nothing lost. INFO: one line a handoff.
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -67,6 +68,13 @@ pub(crate) fn handed_off(submission: &Submission, rewritten: &Rewritten, reply: 
 /// The store failed, so a message leaves untracked.
 pub(crate) fn sent_untracked(id: RelayId, error: &impl Debug) {
     tracing::error!(%id, ?error, "the store does not take records: message goes out untracked");
+}
+
+/// Once for each address or login that is limited. The login is the client's own text: shown as addresses are, and
+/// escaped.
+pub(crate) fn logins_limited(client: IpAddr, login: &str, wait: Duration) {
+    let login = address(login);
+    tracing::warn!(%client, ?login, wait_s = wait.as_secs(), "too many wrong logins: more are not looked at");
 }
 
 /// The provider has the message and the store does not know.

@@ -1,11 +1,15 @@
-use envelope::{Credentials, Mailbox, Reply, ReversePath};
+use std::net::IpAddr;
+
+use envelope::{CredentialKind, Credentials, Mailbox, Reply, ReversePath, Secret};
 use store::{SenderRecord, StoreError};
 use upstream::Connection;
 
 use crate::asked::{Wish, split_login};
 use crate::door::Relay;
 use crate::event;
+use crate::passwords::{AppPasswordText, is_app_password};
 use crate::settings::{LoginOrder, RouteLogin};
+use crate::throttle::Wait;
 
 /// Who is on the other end of the connection.
 #[derive(Clone, Debug)]
@@ -30,6 +34,14 @@ pub(crate) struct LoggedIn {
 
 /// Who it is, and the connection that proved it.
 type Proven = (Identity, Option<(usize, Connection)>);
+
+/// A sender of ours, by whatever address was asked for.
+struct KnownHere {
+    address: Mailbox,
+    aliases: Vec<Mailbox>,
+    hash: Option<String>,
+    disabled: bool,
+}
 
 impl Identity {
     /// The address whose message this is, or the refusal: a local sender may use his own addresses only.
@@ -56,19 +68,44 @@ fn not_your_address(path: &Mailbox) -> Reply {
 
 impl Relay {
     /// Is the login right, and whose is it?
-    pub(crate) async fn log_in(&self, mut credentials: Credentials) -> Result<LoggedIn, Reply> {
+    pub(crate) async fn log_in(
+        &self,
+        mut credentials: Credentials,
+        client: IpAddr,
+    ) -> Result<LoggedIn, Reply> {
         let mut suffix = None;
         if self.settings.login_suffix {
             let (login, wish) = split_login(&credentials.login);
             (credentials.login, suffix) = (login.to_owned(), wish);
         }
+        let known = self.known_here(&credentials).await?;
+        // By the address that is behind it: each alias would be worth as many guesses more.
+        let name = known.as_ref().map_or(credentials.login.as_str(), |known| known.address.as_str());
+        let attempt = self.throttle.begin(client, name).await.map_err(|wait| too_many_wrong(&wait))?;
+        match self.prove(&credentials, known.as_ref()).await {
+            Ok((identity, connection)) => {
+                attempt.was_right();
+                Ok(LoggedIn { identity, suffix, connection })
+            }
+            Err(reply) => {
+                // What says nothing about the login (a provider that is away) does not count.
+                if reply.code().get() == 535 {
+                    attempt.was_wrong();
+                }
+                Err(reply)
+            }
+        }
+    }
+
+    async fn prove(&self, credentials: &Credentials, known: Option<&KnownHere>) -> Result<Proven, Reply> {
         for place in &self.settings.login_order {
-            let known = match place {
-                LoginOrder::Local => self.log_in_here(&credentials).await?,
-                LoginOrder::Upstream => self.log_in_upstream(&credentials).await?,
+            let proven = match (place, known) {
+                (LoginOrder::Local, Some(known)) => self.log_in_here(credentials, known).await?,
+                (LoginOrder::Local, None) => None,
+                (LoginOrder::Upstream, _) => self.log_in_upstream(credentials).await?,
             };
-            if let Some((identity, connection)) = known {
-                return Ok(LoggedIn { identity, suffix, connection });
+            if let Some(proven) = proven {
+                return Ok(proven);
             }
         }
         // As long as for a login that exists: the time must not tell.
@@ -76,27 +113,56 @@ impl Relay {
         Err(wrong_login())
     }
 
-    /// `None`: nobody of that name here, or one without a password of ours, whom a provider may know.
-    async fn log_in_here(&self, credentials: &Credentials) -> Result<Option<Proven>, Reply> {
-        let (address, aliases, hash) = match self.settings.configured_sender(&credentials.login) {
-            Some(sender) => (sender.address.clone(), sender.aliases.clone(), sender.password_hash.clone()),
-            None => match self.stored_sender(&credentials.login).await? {
-                Some(sender) if sender.disabled => return Err(wrong_login()),
-                Some(sender) => {
-                    let aliases =
-                        sender.aliases.iter().filter_map(|alias| Mailbox::parse(alias).ok()).collect();
-                    let Ok(address) = Mailbox::parse(&sender.address) else { return Ok(None) };
-                    (address, aliases, sender.password_hash)
-                }
-                None => return Ok(None),
-            },
-        };
-        let Some(hash) = hash else { return Ok(None) };
-        if self.passwords.verify(address.as_str(), Some(&hash), &credentials.password).await {
+    /// Who has this login here, if a login can be local at all. A token is a provider's to judge.
+    async fn known_here(&self, credentials: &Credentials) -> Result<Option<KnownHere>, Reply> {
+        if !self.settings.login_order.contains(&LoginOrder::Local)
+            || credentials.kind == CredentialKind::AccessToken
+        {
+            return Ok(None);
+        }
+        if let Some(sender) = self.settings.configured_sender(&credentials.login) {
+            return Ok(Some(KnownHere {
+                address: sender.address.clone(),
+                aliases: sender.aliases.clone(),
+                hash: sender.password_hash.clone(),
+                disabled: false,
+            }));
+        }
+        let Some(sender) = self.stored_sender(&credentials.login).await? else { return Ok(None) };
+        let Ok(address) = Mailbox::parse(&sender.address) else { return Ok(None) };
+        let aliases = sender.aliases.iter().filter_map(|alias| Mailbox::parse(alias).ok()).collect();
+        Ok(Some(KnownHere { address, aliases, hash: sender.password_hash, disabled: sender.disabled }))
+    }
+
+    /// `None`: one without a password of ours, whom a provider may know.
+    async fn log_in_here(
+        &self,
+        credentials: &Credentials,
+        known: &KnownHere,
+    ) -> Result<Option<Proven>, Reply> {
+        if known.disabled {
+            return Err(wrong_login());
+        }
+        let local = || {
+            let (address, aliases) = (known.address.clone(), known.aliases.clone());
             Ok(Some((Identity::Local { address, aliases }, None)))
+        };
+        if self.is_app_password(&known.address, &credentials.password).await? {
+            return local();
+        }
+        let Some(hash) = &known.hash else { return Ok(None) };
+        if self.passwords.verify(known.address.as_str(), Some(hash), &credentials.password).await {
+            local()
         } else {
             Err(wrong_login())
         }
+    }
+
+    /// Only what looks like one is looked up.
+    async fn is_app_password(&self, address: &Mailbox, password: &Secret) -> Result<bool, Reply> {
+        let Some(text) = AppPasswordText::of(password) else { return Ok(false) };
+        let kept = self.store.app_passwords(address.as_str()).await.map_err(|e| no_user_list(&e))?;
+        Ok(is_app_password(&text, &kept))
     }
 
     async fn stored_sender(&self, login: &str) -> Result<Option<SenderRecord>, Reply> {
@@ -128,6 +194,13 @@ impl Relay {
             }
         }
     }
+}
+
+/// Not 535: the password may be right, and nobody is to be asked for another.
+fn too_many_wrong(wait: &Wait) -> Reply {
+    let minutes = wait.0.as_secs().div_ceil(60).max(1);
+    let plural = if minutes == 1 { "" } else { "s" };
+    Reply::of(454, "4.7.0", format!("Too many wrong logins, try again in {minutes} minute{plural}"))
 }
 
 fn wrong_login() -> Reply {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use envelope::Secret;
+use envelope::{Secret, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use store::AppPassword;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -44,6 +45,71 @@ pub fn hash_password(password: &Secret) -> Result<String, PasswordError> {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let hash = argon2.hash_password(password.expose().as_bytes());
     Ok(hash.map_err(|e| PasswordError(e.to_string()))?.to_string())
+}
+
+/// A new password for one program of the sender's, to be shown once, and what is kept of it.
+///
+/// It has 160 random bits, so it needs no slow hash: eight groups of four letters and digits, none of which is
+/// easily taken for another.
+///
+/// # Errors
+/// When the system gives no random octets.
+pub fn new_app_password(
+    sender: &str,
+    label: &str,
+    made_at: Timestamp,
+) -> Result<(Secret, AppPassword), PasswordError> {
+    let (mut random, mut key) = ([0; APP_PASSWORD_CHARACTERS], [0; 32]);
+    for octets in [&mut random[..], &mut key[..]] {
+        getrandom::fill(octets).map_err(|e| PasswordError(e.to_string()))?;
+    }
+    // 32 characters: each is as likely as any other.
+    let text: String = random.iter().map(|octet| char::from(ALPHABET[usize::from(octet % 32)])).collect();
+    let shown: Vec<&str> = (0..APP_PASSWORD_CHARACTERS).step_by(4).map(|at| &text[at..at + 4]).collect();
+    let kept = AppPassword {
+        sender: sender.to_owned(),
+        label: label.to_owned(),
+        key,
+        hash: keyed_hash(&key, &text),
+        made_at,
+    };
+    Ok((Secret::new(shown.join("-")), kept))
+}
+
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+const APP_PASSWORD_CHARACTERS: usize = 32;
+
+/// The characters of what may be an app password, however it was typed.
+pub(crate) struct AppPasswordText(Secret);
+
+impl AppPasswordText {
+    /// `None`: it is certainly none.
+    pub(crate) fn of(password: &Secret) -> Option<Self> {
+        if password.expose().len() > 3 * APP_PASSWORD_CHARACTERS {
+            return None;
+        }
+        let characters = password.expose().chars().filter(|c| !matches!(c, '-' | ' '));
+        let text: String = characters.map(|c| c.to_ascii_lowercase()).collect();
+        let looks_like_one =
+            text.len() == APP_PASSWORD_CHARACTERS && text.bytes().all(|c| ALPHABET.contains(&c));
+        looks_like_one.then(|| Self(Secret::new(text)))
+    }
+}
+
+/// Is it one of these? Takes as long whichever it is, and whether it is one at all.
+pub(crate) fn is_app_password(text: &AppPasswordText, kept: &[AppPassword]) -> bool {
+    let mut found = subtle::Choice::from(0);
+    for password in kept {
+        found |= keyed_hash(&password.key, text.0.expose()).ct_eq(&password.hash);
+    }
+    found.into()
+}
+
+fn keyed_hash(key: &[u8; 32], text: &str) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(b"waxseal app password 1\0");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().into()
 }
 
 impl Passwords {
@@ -161,5 +227,26 @@ mod tests {
         assert!(passwords.is_remembered(&fingerprint));
         tokio::time::advance(REMEMBER_FOR).await;
         assert!(!passwords.is_remembered(&fingerprint));
+    }
+
+    #[test]
+    fn an_app_password_is_right_however_it_is_typed() {
+        let at = Timestamp::from_unix_millis(0);
+        let (shown, kept) = new_app_password("ana@example.com", "phone", at).unwrap();
+        let (other, other_kept) = new_app_password("ana@example.com", "desk", at).unwrap();
+        assert_eq!((shown.expose().len(), shown.expose().split('-').count()), (39, 8));
+        assert_ne!((shown.expose(), kept.key), (other.expose(), other_kept.key));
+        let kept = [other_kept, kept];
+        let plain = shown.expose().replace('-', "");
+        for typed in [shown.expose(), &plain, &plain.to_uppercase(), &shown.expose().replace('-', " ")] {
+            let text = AppPasswordText::of(&Secret::new(typed)).unwrap();
+            assert!(is_app_password(&text, &kept), "{typed}");
+            assert!(!is_app_password(&text, &kept[..1]), "{typed}");
+            assert!(!is_app_password(&text, &[]), "{typed}");
+        }
+        for typed in ["", "hunter2", &plain[1..], &format!("{plain}a"), &plain.replacen(&plain[..1], "0", 1)]
+        {
+            assert!(AppPasswordText::of(&Secret::new(typed)).is_none(), "{typed}");
+        }
     }
 }

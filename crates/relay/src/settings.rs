@@ -6,6 +6,7 @@ use rewrite::{LinkRules, PixelPosition};
 use upstream::Upstream;
 
 use crate::AddressPattern;
+use crate::throttle::LoginLimits;
 
 /// What the operator decided, resolved and checked before any port opens.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Settings {
     pub rewrite_time: Duration,
     /// Where a login is looked for, in this order.
     pub login_order: Vec<LoginOrder>,
+    /// How much guessing is let through.
+    pub login_limits: LoginLimits,
     /// Senders the configuration file declares.
     pub senders: Vec<ConfiguredSender>,
     /// Providers, in the order of the file: a sender uses the first that matches.
@@ -82,6 +85,8 @@ pub struct Route {
     pub upstream: Upstream,
     /// What to log in with.
     pub login: RouteLogin,
+    /// Local senders may have only their own addresses in From and Sender.
+    pub from_must_match: bool,
     /// What happens to a message the client has DKIM-signed itself.
     pub on_dkim: OnDkim,
 }
@@ -140,6 +145,7 @@ impl Settings {
             rewriting: Rewriting::default(),
             rewrite_time: Duration::from_secs(2),
             login_order: vec![LoginOrder::Local],
+            login_limits: LoginLimits { failures: 5, per: Duration::from_mins(15) },
             senders: vec![],
             routes: vec![],
         }

@@ -140,8 +140,57 @@ pub(crate) enum SenderCommand {
     List(SenderListArgs),
     /// Sets a sender's password
     Passwd(SenderArgs),
+    /// Makes, lists and removes passwords for single programs
+    #[command(subcommand)]
+    AppPassword(AppPasswordCommand),
     /// Prints the hash of a password, for `password_hash` in the configuration file
     Hash,
+}
+
+/// `waxseal sender app-password`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AppPasswordCommand {
+    /// Makes a password for one program and prints it, this once
+    Add(AppPasswordAddArgs),
+    /// Lists a sender's app passwords, without the passwords
+    List(AppPasswordListArgs),
+    /// Removes one: it is right no longer
+    Remove(AppPasswordRemoveArgs),
+}
+
+/// `waxseal sender app-password add`.
+#[derive(Debug, Args)]
+pub(crate) struct AppPasswordAddArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The sender's address
+    pub(crate) address: String,
+    /// What to call it: the program or the device
+    #[arg(long)]
+    pub(crate) label: Option<String>,
+}
+
+/// `waxseal sender app-password list`.
+#[derive(Debug, Args)]
+pub(crate) struct AppPasswordListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The sender's address
+    pub(crate) address: String,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal sender app-password remove`.
+#[derive(Debug, Args)]
+pub(crate) struct AppPasswordRemoveArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The sender's address
+    pub(crate) address: String,
+    /// What `list` calls it
+    pub(crate) label: String,
 }
 
 /// `waxseal sender add`.

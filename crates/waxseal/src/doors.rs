@@ -11,7 +11,8 @@ use smtp::{AuthPolicy, Deadlines, Limits, ListenerConfig, TlsMode};
 use tokio::net::TcpListener;
 
 use crate::certificates;
-use crate::config::{Certificate, Config, Encryption, Listener};
+use crate::config;
+use crate::config::{Certificate, Config, Encryption, Listener, LoginPlace, UpstreamLogin};
 
 /// A mail listener that is open.
 pub(crate) struct MailDoor {
@@ -87,6 +88,7 @@ fn listener_config(
         auth: if listener.login_required { AuthPolicy::Required } else { AuthPolicy::None },
         // The configuration allows plain text on loopback only; the listener looks at each connection.
         allow_plain_auth: listener.tls == Encryption::None,
+        oauth: takes_tokens(config),
         max_message_octets: config.limits.message_octets,
         max_recipients: config.limits.recipients,
         deadlines: Deadlines { grace: config.limits.shutdown_grace, ..Deadlines::default() },
@@ -95,6 +97,12 @@ fn listener_config(
         }),
         ..ListenerConfig::new(listener.listen.to_string(), config.hostname.clone(), limits)
     })
+}
+
+/// A token is right if a provider takes it, so one must be there to be asked.
+fn takes_tokens(config: &Config) -> bool {
+    let passes_through = |upstream: &config::UpstreamConfig| upstream.login == UpstreamLogin::PassThrough;
+    config.login_order.contains(&LoginPlace::Upstream) && config.upstreams.iter().any(passes_through)
 }
 
 /// How long after the grace the rest of the program may take.

@@ -16,6 +16,7 @@ mod run;
 mod signals;
 mod wiring;
 
+mod app_password;
 mod check;
 mod demo;
 mod events;

@@ -5,6 +5,7 @@ use anyhow::{Context, bail, ensure};
 use envelope::{Mailbox, Secret};
 use store::{SenderRecord, SqliteStore, Store};
 
+use crate::app_password;
 use crate::check;
 use crate::cli::{SenderAddArgs, SenderArgs, SenderCommand, SenderListArgs};
 use crate::exit::{self, Outcome};
@@ -20,6 +21,7 @@ pub(crate) async fn sender(command: SenderCommand) -> Outcome {
         SenderCommand::Add(args) => add(&args).await,
         SenderCommand::List(args) => list(&args).await,
         SenderCommand::Passwd(args) => passwd(&args).await,
+        SenderCommand::AppPassword(command) => app_password::app_password(command).await,
         SenderCommand::Hash => {
             println!("{}", relay::hash_password(&new_password()?)?);
             Ok(exit::OK)
@@ -116,11 +118,11 @@ async fn list(args: &SenderListArgs) -> Outcome {
     Ok(exit::OK)
 }
 
-fn mailbox(text: &str) -> anyhow::Result<Mailbox> {
+pub(crate) fn mailbox(text: &str) -> anyhow::Result<Mailbox> {
     Mailbox::parse(text).with_context(|| format!("{text:?} is not an address"))
 }
 
-fn open_or_make(path: &Path) -> anyhow::Result<SqliteStore> {
+pub(crate) fn open_or_make(path: &Path) -> anyhow::Result<SqliteStore> {
     SqliteStore::open(path).with_context(|| format!("cannot open the store {}", path.display()))
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use envelope::Mailbox;
 use relay::event::Addresses;
-use relay::{AddressPattern, ConfiguredSender, LoginOrder, OnDkim, Rewriting, Route, RouteLogin, Settings};
+use relay::{
+    AddressPattern, ConfiguredSender, LoginLimits, LoginOrder, OnDkim, Rewriting, Route, RouteLogin, Settings,
+};
 use rewrite::{LinkRules, PixelPosition};
 use track::{KeepAddress, KeepAgent};
 use upstream::{Tls, Trust, Upstream};
@@ -33,6 +35,7 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         rewriting: rewriting(&config.tracking),
         rewrite_time: config.limits.rewrite_time,
         login_order: config.login_order.iter().map(login_order).collect(),
+        login_limits: LoginLimits { failures: config.throttle.failures, per: config.throttle.per },
         senders: config.senders.iter().map(sender).collect(),
         routes: routes.collect::<Result<_, _>>()?,
     })
@@ -128,6 +131,7 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
             config::UpstreamLogin::PassThrough => RouteLogin::PassThrough,
             config::UpstreamLogin::None => RouteLogin::None,
         },
+        from_must_match: upstream.from_must_match,
         on_dkim: match upstream.on_dkim {
             config::OnDkim::Keep => OnDkim::Keep,
             config::OnDkim::Strip => OnDkim::Strip,

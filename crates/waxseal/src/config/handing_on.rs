@@ -77,6 +77,7 @@ impl Resolving<'_> {
             senders: section.get("upstream.*.senders")?,
             login: login?,
             timeout: section.get("upstream.*.timeout")?,
+            from_must_match: section.get("upstream.*.from_must_match")?,
             on_dkim: match section.get("upstream.*.on_dkim")? {
                 "strip" => OnDkim::Strip,
                 _ => OnDkim::Keep,

@@ -147,6 +147,7 @@ const fn later(path: &'static str) -> Key {
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Less does not even hold a header: "35" was meant to be "35MB".
 const LEAST_MESSAGE_OCTETS: u64 = 1_000;
@@ -398,9 +399,14 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"keep\""),
         "Mail that the client already DKIM-signed: keep (do not track it) | strip (take the signature off).",
     ),
+    key(
+        "upstream.*.from_must_match",
+        Kind::Flag,
+        Default("true"),
+        "Refuse a From or Sender field with an address that is not the sender's own; senders with a login of ours only.",
+    ),
     later("upstream.*.verify"),
     later("upstream.*.oauth"),
-    later("upstream.*.from_must_match"),
     later("upstream.*.delivery"),
     later("upstream.*.on_unavailable"),
     later("upstream.*.fan_out"),
@@ -416,7 +422,14 @@ pub(super) static KEYS: &[Key] = &[
         Default("[\"local\", \"upstream\"]"),
         "local: senders of the store and of this file. upstream: a login is right if a pass-through upstream takes it.",
     ),
-    later("auth.throttle"),
+    holder(
+        "auth.throttle",
+        Kind::Inline,
+        "Wrong logins before no more are looked at: of one login from one address; four times as many from one address, or of one login from places where it was never right.",
+    ),
+    key("auth.throttle.failures", Kind::Number(1, 1_000), Default("5"), "So many."),
+    key("auth.throttle.per", Kind::Period(MINUTE, DAY), Default("\"15m\""), "In this time."),
+    later("auth.throttle.by"),
     // ── sender
     holder(
         "sender",

@@ -7,7 +7,7 @@ use super::document::{Document, Entry, Section};
 use super::problems::Complaint;
 use super::settings::{
     Certificate, Config, LimitsConfig, Links, Listener, LogAddresses, LogConfig, LogFormat, LogLevel,
-    LoginPlace, PixelPosition, Privacy, SenderConfig, StoreAgent, StoreConfig, StoreIp, Tracking,
+    LoginPlace, PixelPosition, Privacy, SenderConfig, StoreAgent, StoreConfig, StoreIp, Throttle, Tracking,
     UpstreamConfig, UpstreamLogin,
 };
 use super::surroundings::{Surroundings, system_host_name};
@@ -44,6 +44,10 @@ impl Resolving<'_> {
             tracking: tracking?,
             upstreams,
             login_order: login_order?,
+            throttle: Throttle {
+                failures: root.get("auth.throttle.failures").and_then(|n: u64| u32::try_from(n).ok())?,
+                per: root.get("auth.throttle.per")?,
+            },
             senders,
             privacy: self.privacy()?,
             store: self.store()?,

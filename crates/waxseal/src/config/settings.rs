@@ -25,6 +25,8 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// Where a login is looked for, in this order.
     pub login_order: Vec<LoginPlace>,
+    /// How much guessing is let through.
+    pub throttle: Throttle,
     /// The senders this file declares.
     pub senders: Vec<SenderConfig>,
     /// What is kept about recipients.
@@ -157,6 +159,8 @@ pub struct UpstreamConfig {
     pub login: UpstreamLogin,
     /// How long the provider may take for each step.
     pub timeout: Duration,
+    /// Local senders may have only their own addresses in From and Sender.
+    pub from_must_match: bool,
     /// What to do with mail that the client already DKIM-signed.
     pub on_dkim: OnDkim,
 }
@@ -179,6 +183,15 @@ pub enum OnDkim {
     Keep,
     /// Take the signature off and track.
     Strip,
+}
+
+/// `auth.throttle`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Throttle {
+    /// Wrong logins before no more are looked at.
+    pub failures: u32,
+    /// In this time.
+    pub per: Duration,
 }
 
 /// One place where a login may be known.

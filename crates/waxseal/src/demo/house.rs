@@ -8,7 +8,9 @@ use anyhow::Context;
 use catcher::Catcher;
 use console::Office;
 use envelope::{Choice, Clock, Mailbox, SystemClock};
-use relay::{AddressPattern, Door, LoginOrder, OnDkim, Rewriting, Route, RouteLogin, Settings, Submitter};
+use relay::{
+    AddressPattern, Door, LoginLimits, LoginOrder, OnDkim, Rewriting, Route, RouteLogin, Settings, Submitter,
+};
 use smtp::{AuthPolicy, Limits, ListenerConfig};
 use store::Store;
 use tempfile::TempDir;
@@ -226,11 +228,13 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         rewriting: Rewriting::default(),
         rewrite_time: Duration::from_secs(2),
         login_order: vec![LoginOrder::Local],
+        login_limits: LoginLimits { failures: 5, per: Duration::from_mins(15) },
         senders: vec![],
         routes: vec![Route {
             senders: vec![AddressPattern::Anyone],
             upstream: mailbox,
             login: RouteLogin::None,
+            from_must_match: false,
             on_dkim: OnDkim::Keep,
         }],
     }
