@@ -16,7 +16,6 @@ mod run;
 mod signals;
 mod wiring;
 
-mod app_password;
 mod check;
 mod demo;
 mod events;
@@ -24,6 +23,8 @@ mod messages;
 mod output;
 mod preview;
 mod sender;
+
+mod app_password;
 
 use std::process::ExitCode;
 
