@@ -425,7 +425,7 @@ pub(super) static KEYS: &[Key] = &[
     holder(
         "auth.throttle",
         Kind::Inline,
-        "Wrong logins before no more are looked at: of one login from one address; four times as many from one address, or of one login from places where it was never right.",
+        "So many wrong logins of one person from one address (and four times as many in all), then no more are looked at.",
     ),
     key("auth.throttle.failures", Kind::Number(1, 1_000), Default("5"), "So many."),
     key("auth.throttle.per", Kind::Period(MINUTE, DAY), Default("\"15m\""), "In this time."),
