@@ -34,6 +34,7 @@ impl Program {
                 trust: Trust::Roots(vec![root]),
                 helo: "client.test".into(),
                 timeout: harness::PATIENCE,
+                proxy: None,
             },
         }
     }

@@ -9,13 +9,14 @@ use seal::Recipient;
 use smtp::{Greeting, Handler};
 use store::RecipientRecord;
 use tokio::time::Instant;
-use upstream::{Connection, HandoffError, SizeLimit};
+use upstream::{HandoffError, SizeLimit};
 
 use crate::asked::{Asked, Wish, without_control_fields};
 use crate::choosing::{Chosen, Voices, choose};
 use crate::door::Relay;
 use crate::event;
 use crate::identity::Identity;
+use crate::provider::Provider;
 use crate::recording::{Submission, record_of};
 use crate::rewriting::{Tracking, rewrite};
 use crate::rewritten::Rewritten;
@@ -27,7 +28,7 @@ pub struct Conversation {
     relay: Arc<Relay>,
     identity: Option<Identity>,
     suffix: Option<Wish>,
-    provider: Option<(usize, Connection)>,
+    provider: Option<(usize, Provider)>,
     transaction: Option<Transaction>,
 }
 
@@ -52,7 +53,7 @@ impl Handler for Conversation {
             Ok(logged_in) => {
                 self.identity = Some(logged_in.identity);
                 self.suffix = logged_in.suffix;
-                self.provider = logged_in.connection;
+                self.provider = logged_in.connection.map(|(route, own)| (route, Provider::Own(own)));
                 Reply::of(235, "2.7.0", "Welcome")
             }
             Err(reply) => reply,
@@ -76,7 +77,10 @@ impl Handler for Conversation {
                 self.transaction = Some(Transaction { route, sender, envelope, recipients: vec![] });
                 reply
             }
-            answer => self.answer(route, answer),
+            answer => {
+                self.rest().await;
+                self.answer(route, answer)
+            }
         }
     }
 
@@ -110,12 +114,14 @@ impl Handler for Conversation {
 
         let chosen = self.chosen(&submission, &content).await;
         let Some(content) = self.without_control_fields(content).await else {
+            self.reset().await;
             return Reply::of(451, "4.3.0", "The message could not be read; your program will try again");
         };
         let rewritten = self.rewritten(&submission, &chosen, &content).await;
         let rewritten = self.announced(&submission, &chosen, rewritten, &content).await;
         let received = self.received_field(&submission, &rewritten.content, greeting);
         let answer = self.hand_off(&received, &rewritten.content).await;
+        self.rest().await;
         let reply = self.answer(submission.route, answer);
 
         // The provider may have the message now. An error from here on would make the client send
@@ -131,12 +137,13 @@ impl Handler for Conversation {
         {
             self.provider = None;
         }
+        self.rest().await;
     }
 
     async fn close(&mut self) {
         self.transaction = None;
         if let Some((_, provider)) = self.provider.take() {
-            let _ = tokio::time::timeout(GOODBYE, provider.quit()).await;
+            let _ = tokio::time::timeout(GOODBYE, provider.part()).await;
         }
     }
 }
@@ -191,10 +198,24 @@ impl Conversation {
             }
             _ => None,
         };
-        let mut provider = Connection::open(&self.route(route).upstream, login.as_ref()).await?;
-        let reply = provider.mail(reverse_path, parameters).await;
-        self.provider = Some((route, provider));
-        reply
+        loop {
+            let kind = &self.route(route).login;
+            let mut provider = Provider::open(&self.relay.pools[route], kind, login.as_ref()).await?;
+            let answer = provider.mail(reverse_path, parameters).await;
+            // As above. Each that failed is gone from the pool, so this ends.
+            if provider.is_reused() && !provider.is_usable() {
+                continue;
+            }
+            self.provider = Some((route, provider));
+            return answer;
+        }
+    }
+
+    /// The transaction is over: others may have the connection, if it is not this client's own.
+    async fn rest(&mut self) {
+        if let Some((route, provider)) = self.provider.take() {
+            self.provider = provider.rest().await.map(|provider| (route, provider));
+        }
     }
 
     fn submission(&self, transaction: Transaction, content: &[u8]) -> Submission {

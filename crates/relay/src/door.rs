@@ -5,6 +5,7 @@ use envelope::{Clock, Mailbox, RelayId};
 use seal::Keys;
 use store::Store;
 use tokio::sync::Semaphore;
+use upstream::Pool;
 
 use crate::conversation::Conversation;
 use crate::identity::Identity;
@@ -18,6 +19,8 @@ pub struct Relay {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) passwords: Passwords,
+    /// Of each route, in their order.
+    pub(crate) pools: Vec<Pool>,
     /// How many messages are rewritten at once: more than there are cores would only all be late.
     pub(crate) rewriting_turns: Arc<Semaphore>,
     made_without_random: AtomicU64,
@@ -54,7 +57,9 @@ impl Relay {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let rewriting_turns = Arc::new(Semaphore::new(cores * 2));
         let passwords = Passwords::new()?;
-        Ok(Self { settings, keys, store, clock, passwords, rewriting_turns, made_without_random })
+        let pools =
+            settings.routes.iter().map(|route| Pool::new(route.upstream.clone(), route.pool)).collect();
+        Ok(Self { settings, keys, store, clock, passwords, pools, rewriting_turns, made_without_random })
     }
 
     /// A new id. Never fails: without random octets a counter keeps ids apart, and an id is no secret.

@@ -14,6 +14,7 @@ pub mod event;
 mod history;
 mod identity;
 mod passwords;
+mod provider;
 mod recording;
 mod rewriting;
 mod rewritten;

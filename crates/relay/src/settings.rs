@@ -82,6 +82,8 @@ pub struct Route {
     pub upstream: Upstream,
     /// What to log in with.
     pub login: RouteLogin,
+    /// How many connections it may have at once; those of pass-through logins are not counted.
+    pub pool: usize,
     /// What happens to a message the client has DKIM-signed itself.
     pub on_dkim: OnDkim,
 }

@@ -2,7 +2,9 @@ use std::fmt::{self, Display};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use envelope::{Body, Credentials, ForwardPath, MailParameters, RcptParameters, Reply, ReversePath};
+use envelope::{
+    Body, Credentials, ForwardPath, MailParameters, Notify, RcptParameters, Reply, Ret, ReversePath,
+};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Quit, Rset};
 use lettre::transport::smtp::extension::ClientId;
@@ -29,6 +31,9 @@ pub struct Connection {
     timeout: Duration,
     extensions: Extensions,
     usable: bool,
+    encrypted: bool,
+    in_transaction: bool,
+    messages: u32,
     /// What MAIL said of SMTPUTF8.
     utf8: Utf8,
 }
@@ -58,6 +63,7 @@ impl Connection {
     /// [`HandoffError::LoginRefused`].
     pub async fn open(upstream: &Upstream, login: Option<&Credentials>) -> Result<Self, HandoffError> {
         let (wire, extensions) = opening::open(upstream, login).await?;
+        let encrypted = wire.is_encrypted();
         let wire = wire.for_lettre();
         let heard = wire.heard();
         // The name goes nowhere: the wire keeps lettre's EHLO to itself.
@@ -72,6 +78,9 @@ impl Connection {
             timeout: upstream.timeout,
             extensions,
             usable: true,
+            encrypted,
+            in_transaction: false,
+            messages: 0,
             utf8: Utf8::NotAsked,
         })
     }
@@ -80,7 +89,8 @@ impl Connection {
     /// the others). BODY is handed on as the client declared it.
     ///
     /// # Errors
-    /// [`HandoffError::TooLarge`] and [`HandoffError::Utf8NotOffered`] before anything is sent.
+    /// [`HandoffError::TooLarge`], [`HandoffError::Utf8NotOffered`] and
+    /// [`HandoffError::TlsNotRequired`] before anything is sent.
     pub async fn mail(
         &mut self,
         reverse_path: &ReversePath,
@@ -106,26 +116,40 @@ impl Connection {
         if utf8 == Utf8::Sent {
             command += " SMTPUTF8";
         }
+        if parameters.require_tls {
+            // RFC 8689 §4.2.1: it must not be dropped on the way, unlike what merely describes the message.
+            if !(self.extensions.require_tls && self.encrypted) {
+                let (host, encrypted) = (self.host.clone(), self.encrypted);
+                return Err(HandoffError::TlsNotRequired { host, encrypted });
+            }
+            command += " REQUIRETLS";
+        }
+        if self.extensions.dsn {
+            command += &dsn_of_mail(parameters);
+        }
         command += "\r\n";
+        self.in_transaction = true;
         let reply = self.command(Step::Mail, command).await?;
+        self.in_transaction = reply.code.is_positive();
         self.utf8 = utf8;
         self.final_reply(Step::Mail, &reply)
     }
 
-    /// RCPT TO, for one recipient.
+    /// RCPT TO, for one recipient, with what the sender wants to hear of it where the server offers DSN.
     ///
     /// # Errors
     /// [`HandoffError::Utf8NotOffered`] before anything is sent; the others are unharmed.
     pub async fn rcpt(
         &mut self,
         forward_path: &ForwardPath,
-        _parameters: &RcptParameters,
+        parameters: &RcptParameters,
     ) -> Result<Reply, HandoffError> {
         let is_ascii = forward_path.mailbox().is_none_or(envelope::Mailbox::is_ascii);
         if !is_ascii && self.utf8 != Utf8::Sent {
             return Err(self.utf8_not_offered());
         }
-        let command = format!("RCPT TO:{}\r\n", forward_path.to_path());
+        let dsn = if self.extensions.dsn { dsn_of_rcpt(parameters) } else { String::new() };
+        let command = format!("RCPT TO:{}{dsn}\r\n", forward_path.to_path());
         let reply = self.command(Step::Rcpt, command).await?;
         self.final_reply(Step::Rcpt, &reply)
     }
@@ -155,6 +179,8 @@ impl Connection {
             return Err(self.nonsense(Step::Data, &go_on));
         }
 
+        self.messages += 1;
+        self.in_transaction = false;
         self.begin(Some(self.timeout * PATIENCE_AFTER_CONTENT))?;
         // lettre ends every content with CRLF "." CRLF, also one that ends in CRLF already.
         let (trace, content) = match content.strip_suffix(b"\r\n") {
@@ -183,6 +209,7 @@ impl Connection {
         let reply = self.command(Step::Reset, Rset).await?;
         // A server that refuses RSET may still hold recipients of the message before.
         self.usable &= reply.code.is_positive();
+        self.in_transaction = false;
         self.utf8 = Utf8::NotAsked;
         self.final_reply(Step::Reset, &reply)
     }
@@ -197,6 +224,16 @@ impl Connection {
     /// Can another command be sent?
     pub fn is_usable(&self) -> bool {
         self.usable
+    }
+
+    /// May the server hold something of a message that was not finished?
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.in_transaction
+    }
+
+    /// How many messages it has carried, refused ones included.
+    pub(crate) fn messages(&self) -> u32 {
+        self.messages
     }
 
     /// What the server offers.
@@ -287,6 +324,39 @@ impl Connection {
     fn utf8_not_offered(&self) -> HandoffError {
         HandoffError::Utf8NotOffered { host: self.host.clone() }
     }
+}
+
+/// RET and ENVID, each with the blank before it.
+fn dsn_of_mail(parameters: &MailParameters) -> String {
+    let ret = match parameters.ret {
+        Some(Ret::Full) => " RET=FULL",
+        Some(Ret::Headers) => " RET=HDRS",
+        None => "",
+    };
+    let envid = parameters.envid.as_deref().filter(|envid| is_parameter_value(envid));
+    let envid = envid.map(|envid| format!(" ENVID={envid}"));
+    ret.to_owned() + &envid.unwrap_or_default()
+}
+
+/// NOTIFY and ORCPT, each with the blank before it.
+fn dsn_of_rcpt(parameters: &RcptParameters) -> String {
+    let notify = parameters.notify.map(|notify| match notify {
+        Notify::Never => " NOTIFY=NEVER".to_owned(),
+        Notify::On { success, failure, delay } => {
+            let words = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")];
+            let words: Vec<&str> = words.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+            if words.is_empty() { String::new() } else { format!(" NOTIFY={}", words.join(",")) }
+        }
+    });
+    let orcpt = parameters.orcpt.as_deref().filter(|orcpt| is_parameter_value(orcpt));
+    let orcpt = orcpt.map(|orcpt| format!(" ORCPT={orcpt}"));
+    notify.unwrap_or_default() + &orcpt.unwrap_or_default()
+}
+
+/// What cannot end the parameter, let alone the line. A client's xtext is such; a queue file that
+/// somebody damaged may hold anything.
+fn is_parameter_value(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_graphic())
 }
 
 /// Without what passes over it.

@@ -109,11 +109,13 @@ pub enum HandoffError {
         /// The server's own words, with the login and the password taken out should they be in them.
         reply: Reply,
     },
-    /// There is a login, and the server offers neither AUTH PLAIN nor AUTH LOGIN.
-    #[error("{host} offers neither AUTH PLAIN nor AUTH LOGIN")]
+    /// There is a login, and the server offers no mechanism for its kind.
+    #[error("{host} offers neither AUTH {} nor AUTH {}", mechanisms[0], mechanisms[1])]
     LoginNotOffered {
         /// The upstream's host.
         host: String,
+        /// Those that would do.
+        mechanisms: [&'static str; 2],
     },
     /// There is a login, and the link is neither encrypted nor within this machine.
     #[error("a login for {host} would have gone over the network in plain text")]
@@ -121,8 +123,9 @@ pub enum HandoffError {
         /// The upstream's host.
         host: String,
     },
-    /// A NUL, which AUTH PLAIN uses between its fields (RFC 4616 §2).
-    #[error("the login for {host} holds a NUL")]
+    /// A character that the mechanism uses between its fields: NUL in PLAIN (RFC 4616 §2),
+    /// control characters with tokens (RFC 7628 §3.1).
+    #[error("the login for {host} holds a control character")]
     LoginUnsendable {
         /// The upstream's host.
         host: String,
@@ -138,6 +141,23 @@ pub enum HandoffError {
     Utf8NotOffered {
         /// The upstream's host.
         host: String,
+    },
+    /// The client asked for REQUIRETLS (RFC 8689), and the provider would not keep to it, or the link
+    /// to it is not encrypted. Nothing was sent.
+    #[error("{host} does not offer REQUIRETLS on an encrypted connection")]
+    TlsNotRequired {
+        /// The upstream's host.
+        host: String,
+        /// Is the link to it encrypted?
+        encrypted: bool,
+    },
+    /// All the connections that this upstream may have are in use, for longer than one waits.
+    #[error("all {most_open} connections to {host} are in use")]
+    Busy {
+        /// The upstream's host.
+        host: String,
+        /// How many it may have.
+        most_open: usize,
     },
     /// Above the server's SIZE. Nothing of it was sent.
     #[error("{octets} octets are more than the {limit} that {host} takes")]
@@ -270,7 +290,7 @@ impl HandoffError {
                     "The certificate of your provider {host} is not valid, so nothing was sent; tell whoever runs this relay"
                 ),
             ),
-            Self::LoginNotOffered { host } => Reply::of(
+            Self::LoginNotOffered { host, .. } => Reply::of(
                 451,
                 "4.7.4",
                 format!(
@@ -297,6 +317,20 @@ impl HandoffError {
                 "5.6.7",
                 format!(
                     "Your provider {host} takes only addresses and header lines in plain ASCII; this was not sent"
+                ),
+            ),
+            Self::TlsNotRequired { host, encrypted } => Reply::of(
+                550,
+                if *encrypted { "5.7.30" } else { "5.7.10" },
+                format!(
+                    "Your message asks for encryption all the way, which your provider {host} does not promise; it was not sent"
+                ),
+            ),
+            Self::Busy { host, .. } => Reply::of(
+                451,
+                "4.3.2",
+                format!(
+                    "All connections to your provider {host} are in use right now; your program will try again"
                 ),
             ),
             Self::TooLarge { host, octets, limit } => Reply::of(
@@ -351,6 +385,7 @@ impl HandoffError {
             Self::LoginNotOffered { .. } => {
                 "the provider may offer AUTH on another port or only with TLS, or want auth = \"none\""
             }
+            Self::Busy { .. } => "the upstream's `pool` says how many connections it may have at once",
             Self::LoginUnencrypted { .. } => "set tls to \"implicit\" or \"starttls\"",
             Self::Nonsense { step: Step::Greeting, .. } => "is that an SMTP server, and its submission port?",
             _ => return None,

@@ -17,6 +17,8 @@ pub struct Extensions {
     pub starttls: bool,
     /// DSN (RFC 3461).
     pub dsn: bool,
+    /// REQUIRETLS (RFC 8689).
+    pub require_tls: bool,
     /// CHUNKING (RFC 3030).
     pub chunking: bool,
     /// ENHANCEDSTATUSCODES (RFC 2034).
@@ -53,6 +55,7 @@ impl Extensions {
                 "SMTPUTF8" => offered.smtputf8 = true,
                 "STARTTLS" => offered.starttls = true,
                 "DSN" => offered.dsn = true,
+                "REQUIRETLS" => offered.require_tls = true,
                 "CHUNKING" => offered.chunking = true,
                 "ENHANCEDSTATUSCODES" => offered.enhanced_status_codes = true,
                 "AUTH" => {
@@ -102,6 +105,7 @@ mod tests {
             "SmtpUtf8",
             "StartTls",
             "dsn",
+            "requiretls",
             "CHUNKING",
             "EnhancedStatusCodes",
             "auth plain LOGIN",
@@ -118,6 +122,7 @@ mod tests {
                 smtputf8: true,
                 starttls: true,
                 dsn: true,
+                require_tls: true,
                 chunking: true,
                 enhanced_status_codes: true,
                 auth: vec!["PLAIN".into(), "LOGIN".into(), "XOAUTH2".into()],

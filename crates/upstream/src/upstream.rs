@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use envelope::Secret;
 use rustls::pki_types::CertificateDer;
 
 /// A provider's submission server, and how to speak to it.
@@ -22,6 +23,20 @@ pub struct Upstream {
     /// each whole reply, and to take each piece of the content. The reply to the content may take
     /// five times as long (RFC 5321 §4.5.3.2.6: giving up there is how duplicates are made).
     pub timeout: Duration,
+    /// What stands between us and it.
+    pub proxy: Option<Proxy>,
+}
+
+/// A SOCKS5 proxy (RFC 1928), which also resolves the upstream's name: where one needs a proxy, the
+/// names of the world are often not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// Its host name or IP address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Name and password (RFC 1929).
+    pub login: Option<(String, Secret)>,
 }
 
 /// How a connection is encrypted. There is no "if offered": that is plain text for whoever

@@ -101,6 +101,11 @@ impl Wire {
         }
     }
 
+    /// Is it encrypted? Then the certificate was verified too: there is no TLS here without that.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        matches!(self.link, Link::Encrypted(_))
+    }
+
     /// The next reply.
     pub(crate) async fn reply(&mut self) -> Result<RawReply, Fault> {
         std::future::poll_fn(|cx| self.poll_reply_in_time(cx)).await

@@ -122,12 +122,14 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
             trust,
             helo: config.hostname.clone(),
             timeout: upstream.timeout,
+            proxy: None,
         },
         login: match &upstream.login {
             config::UpstreamLogin::Account(credentials) => RouteLogin::Account(credentials.clone()),
             config::UpstreamLogin::PassThrough => RouteLogin::PassThrough,
             config::UpstreamLogin::None => RouteLogin::None,
         },
+        pool: upstream.pool,
         on_dkim: match upstream.on_dkim {
             config::OnDkim::Keep => OnDkim::Keep,
             config::OnDkim::Strip => OnDkim::Strip,

@@ -83,6 +83,7 @@ impl Fake {
             trust: Trust::System,
             helo: "relay.test".into(),
             timeout: Duration::from_secs(5),
+            proxy: None,
         }
     }
 

@@ -77,6 +77,7 @@ impl Resolving<'_> {
             senders: section.get("upstream.*.senders")?,
             login: login?,
             timeout: section.get("upstream.*.timeout")?,
+            pool: section.get("upstream.*.pool").and_then(|pool: u64| usize::try_from(pool).ok())?,
             on_dkim: match section.get("upstream.*.on_dkim")? {
                 "strip" => OnDkim::Strip,
                 _ => OnDkim::Keep,

@@ -393,6 +393,12 @@ pub(super) static KEYS: &[Key] = &[
         "How long the provider may take for each step.",
     ),
     key(
+        "upstream.*.pool",
+        Kind::Number(1, 1_000),
+        Default("20"),
+        "Connections at once, kept for the next message; those of pass-through logins are not counted.",
+    ),
+    key(
         "upstream.*.on_dkim",
         Kind::Word(&["keep", "strip"], &[]),
         Default("\"keep\""),
@@ -406,7 +412,6 @@ pub(super) static KEYS: &[Key] = &[
     later("upstream.*.fan_out"),
     later("upstream.*.retry"),
     later("upstream.*.rate"),
-    later("upstream.*.pool"),
     later("upstream.*.proxy"),
     // ── auth
     holder("auth", Kind::Table, "Who may send."),

@@ -157,6 +157,8 @@ pub struct UpstreamConfig {
     pub login: UpstreamLogin,
     /// How long the provider may take for each step.
     pub timeout: Duration,
+    /// How many connections it may have at once.
+    pub pool: usize,
     /// What to do with mail that the client already DKIM-signed.
     pub on_dkim: OnDkim,
 }

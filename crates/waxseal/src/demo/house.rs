@@ -212,6 +212,7 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         trust: Trust::System,
         helo: "waxseal.demo.test".into(),
         timeout: TIMEOUT,
+        proxy: None,
     };
     Settings {
         hostname: "waxseal.demo.test".into(),
@@ -231,6 +232,7 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
             senders: vec![AddressPattern::Anyone],
             upstream: mailbox,
             login: RouteLogin::None,
+            pool: 20,
             on_dkim: OnDkim::Keep,
         }],
     }

@@ -169,6 +169,7 @@ async fn submit(relay: SocketAddr, sample: &Sample) -> anyhow::Result<()> {
         trust: Trust::System,
         helo: "demo.test".into(),
         timeout: TIMEOUT,
+        proxy: None,
     };
     let mut connection = Connection::open(&upstream, None).await?;
     let sender = ReversePath::Mailbox(Mailbox::parse(SENDER)?);

@@ -1,0 +1,72 @@
+use std::ops::{Deref, DerefMut};
+
+use envelope::Credentials;
+use upstream::{Connection, HandoffError, Pool, Pooled};
+
+use crate::settings::RouteLogin;
+
+/// The provider's connection beside a client's.
+pub(crate) enum Provider {
+    /// Opened with this client's own login, and used for nobody else.
+    Own(Connection),
+    /// Shared, one transaction at a time, by all who go out with the same login.
+    Pooled(Pooled),
+}
+
+impl Provider {
+    /// One that waits for MAIL.
+    pub(crate) async fn open(
+        pool: &Pool,
+        route: &RouteLogin,
+        login: Option<&Credentials>,
+    ) -> Result<Self, HandoffError> {
+        match route {
+            RouteLogin::PassThrough => Ok(Self::Own(Connection::open(pool.upstream(), login).await?)),
+            _ => Ok(Self::Pooled(pool.take(login).await?)),
+        }
+    }
+
+    /// Was it another message's before? The provider may have closed it just now.
+    pub(crate) fn is_reused(&self) -> bool {
+        matches!(self, Self::Pooled(pooled) if pooled.is_reused())
+    }
+
+    /// After a transaction: one that is shared goes back to the others, one's own stays.
+    pub(crate) async fn rest(self) -> Option<Self> {
+        match self {
+            Self::Own(connection) => Some(Self::Own(connection)),
+            Self::Pooled(pooled) => {
+                pooled.give_back().await;
+                None
+            }
+        }
+    }
+
+    /// The client is gone.
+    pub(crate) async fn part(self) {
+        match self {
+            Self::Own(connection) => connection.quit().await,
+            Self::Pooled(pooled) => pooled.give_back().await,
+        }
+    }
+}
+
+impl Deref for Provider {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match self {
+            Self::Own(connection) => connection,
+            Self::Pooled(pooled) => pooled,
+        }
+    }
+}
+
+impl DerefMut for Provider {
+    fn deref_mut(&mut self) -> &mut Connection {
+        match self {
+            Self::Own(connection) => connection,
+            Self::Pooled(pooled) => pooled,
+        }
+    }
+}
