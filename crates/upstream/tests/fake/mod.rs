@@ -33,6 +33,8 @@ pub enum Act {
     Handshake,
     /// Says nothing more until the client hangs up.
     Stall,
+    /// Neither says nor hears anything more.
+    Freeze,
     /// Hears the end of the connection.
     End,
     /// As [`Act::Content`] with 250 replies to everything, until the client goes.
@@ -156,6 +158,7 @@ async fn follow(
             Act::Stall => {
                 drop(stream.read_to_end(&mut Vec::new()).await);
             }
+            Act::Freeze => std::future::pending().await,
             Act::End => {
                 let said = line(&mut stream).await;
                 if !said.is_empty() {
