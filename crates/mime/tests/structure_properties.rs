@@ -1,12 +1,12 @@
 //! What holds for every message, sound or not: ranges are sane, octets outside stay, the tree of parts survives a change.
 
-use mail_parser::{MessageParser, PartType};
+use mail_parser::{HeaderName, MessageParser, MessagePart, PartType};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use waxseal_mime::{
     Edit, Located, decode, decode_words, field_bodies, header_end, header_fields, locate, remove_fields,
-    splice,
+    splice, to_seven_bit,
 };
 
 /// A part of a message that mail programs would send.
@@ -54,7 +54,7 @@ impl Part {
             Self::File { html } => {
                 let media_type = if *html { "text/html" } else { "image/png" };
                 format!(
-                    "Content-Type: {media_type}\r\nContent-Disposition: attachment; filename=x\r\n\r\nPK..\r\n--"
+                    "Content-Type: {media_type}\r\nContent-Disposition: attachment; filename=x\r\n\r\nPK..é\0\r\n--"
                 )
             }
             Self::Message => {
@@ -127,6 +127,10 @@ fn broken_message() -> impl Strategy<Value = Vec<u8>> {
 
 /// Everything that must hold whatever the octets are.
 fn assert_sane(raw: &[u8]) -> Result<(), TestCaseError> {
+    if let Ok(converted) = to_seven_bit(raw) {
+        prop_assert!(converted.is_ascii());
+        prop_assert_eq!(to_seven_bit(&converted), Ok(converted));
+    }
     let located = locate(raw);
     let mut parts: Vec<_> = located.html.iter().chain(&located.plain).collect();
     parts.sort_by_key(|part| part.body.start);
@@ -218,6 +222,39 @@ proptest! {
             let found = located.html.iter().any(|part| part.body == body);
             let left = located.left.iter().any(|part| part.obstacle == waxseal_mime::Obstacle::Attachment);
             prop_assert!(found || left, "{:?} is missing", body);
+        }
+    }
+
+    #[test]
+    fn seven_bit_messages_say_the_same(raw in message(), long in 0_usize..2_000) {
+        let mut raw = [b"MIME-Version: 1.0\r\n".to_vec(), raw].concat();
+        // A long line, if there is a place for one.
+        if let Some(at) = raw.windows(2).position(|octets| octets == "é".as_bytes()) {
+            raw.splice(at..at, std::iter::repeat_n(b'y', long));
+        }
+        let converted = to_seven_bit(&raw);
+        prop_assert!(converted.is_ok(), "{:?}", converted);
+        let converted = converted.unwrap();
+        prop_assert!(converted.is_ascii());
+        if raw.is_ascii() {
+            prop_assert_eq!(&converted, &raw);
+        }
+        prop_assert_eq!(&to_seven_bit(&converted).unwrap(), &converted);
+        let before = MessageParser::new().parse(&raw).unwrap();
+        let after = MessageParser::new().parse(&converted).unwrap();
+        prop_assert_eq!(before.parts.len(), after.parts.len());
+        for (before, after) in before.parts.iter().zip(&after.parts) {
+            let fields = |part: &MessagePart<'_>| {
+                let others = part.headers.iter().filter(|field| field.name != HeaderName::ContentTransferEncoding);
+                others.map(|field| format!("{:?} {:?}", field.name, field.value)).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(fields(before), fields(after));
+            if !matches!(before.body, PartType::Multipart(_)) {
+                prop_assert_eq!(before.contents(), after.contents());
+            }
+        }
+        for line in converted.split(|octet| *octet == b'\n') {
+            prop_assert!(line.len() <= 999, "{}", line.len());
         }
     }
 

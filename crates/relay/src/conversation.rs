@@ -382,9 +382,25 @@ impl Conversation {
         received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at)
     }
 
-    async fn hand_off(&mut self, received: &[u8], content: &[u8]) -> Result<Reply, HandoffError> {
+    /// In 7 bits for a provider without 8BITMIME (RFC 6152 §3).
+    async fn hand_off(&mut self, received: &[u8], content: &Arc<Vec<u8>>) -> Result<Reply, HandoffError> {
         let Some((_, provider)) = &mut self.provider else { return Ok(out_of_order()) };
-        provider.content(received, content).await
+        if provider.extensions().eight_bit_mime || content.is_ascii() {
+            return provider.content(received, content).await;
+        }
+        let before = content.clone();
+        match tokio::task::spawn_blocking(move || mime::to_seven_bit(&before)).await {
+            Ok(Ok(converted)) => provider.content(received, &converted).await,
+            // Refused here, before anything is sent: this provider does not take it as it is.
+            Ok(Err(why)) => {
+                event::not_seven_bit(&why);
+                provider.content(received, content).await
+            }
+            Err(panic) => {
+                event::not_seven_bit(&panic);
+                provider.content(received, content).await
+            }
+        }
     }
 
     async fn record(

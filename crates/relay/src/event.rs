@@ -90,6 +90,11 @@ pub(crate) fn rewriting_too_slow(id: RelayId, limit: Duration) {
     tracing::warn!(%id, ?limit, "rewriting took too long: message goes out as it came");
 }
 
+/// The provider takes 7 bits only, and the message cannot be made so.
+pub(crate) fn not_seven_bit(why: &impl Debug) {
+    tracing::warn!(?why, "the provider has no 8BITMIME and the message was not converted");
+}
+
 pub(crate) fn upstream_failed(name: &str, error: &HandoffError) {
     tracing::warn!(upstream = name, %error, hint = error.hint().unwrap_or_default(), "handoff failed");
 }

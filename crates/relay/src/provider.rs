@@ -34,7 +34,13 @@ impl Provider {
     /// After a transaction: one that is shared goes back to the others, one's own stays.
     pub(crate) async fn rest(self) -> Option<Self> {
         match self {
-            Self::Own(connection) => Some(Self::Own(connection)),
+            Self::Own(mut connection) => {
+                if connection.is_usable() && connection.is_in_transaction() {
+                    // What it says to that shows in whether it is usable.
+                    let _ = connection.reset().await;
+                }
+                connection.is_usable().then_some(Self::Own(connection))
+            }
             Self::Pooled(pooled) => {
                 pooled.give_back().await;
                 None

@@ -227,7 +227,7 @@ impl Connection {
     }
 
     /// May the server hold something of a message that was not finished?
-    pub(crate) fn is_in_transaction(&self) -> bool {
+    pub fn is_in_transaction(&self) -> bool {
         self.in_transaction
     }
 

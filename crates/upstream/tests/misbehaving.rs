@@ -35,9 +35,8 @@ use Stage::{
     Auth, Content, Data, Dot, Ehlo, FirstRcpt, Greeting, Handshake, Mail, Quit, Reset, SecondRcpt, StartTls,
 };
 
-const STAGES: [Stage; 13] = [
-    Greeting, Ehlo, StartTls, Handshake, Auth, Mail, FirstRcpt, SecondRcpt, Data, Content, Dot, Reset, Quit,
-];
+const STAGES: [Stage; 13] =
+    [Greeting, Ehlo, StartTls, Handshake, Auth, Mail, FirstRcpt, SecondRcpt, Data, Content, Dot, Reset, Quit];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Vice {

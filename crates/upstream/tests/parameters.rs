@@ -3,9 +3,7 @@
 
 mod fake;
 
-use envelope::{
-    ForwardPath, MailParameters, Mailbox, Notify, RcptParameters, Ret, ReversePath, Severity,
-};
+use envelope::{ForwardPath, MailParameters, Mailbox, Notify, RcptParameters, Ret, ReversePath, Severity};
 use fake::Act::{C, End, Handshake, S};
 use fake::certificates::Authority;
 use fake::{Fake, after_ehlo};
@@ -41,12 +39,7 @@ async fn what_is_asked_of_notifications_goes_along_where_dsn_is_offered() {
         (mail(None, None), rcpt(on(true, true, true), None), "", " NOTIFY=SUCCESS,FAILURE,DELAY"),
         // Neither an empty list nor what would end the command may be said.
         (mail(None, Some("")), rcpt(on(false, false, false), Some("")), "", ""),
-        (
-            mail(Some(Ret::Full), Some("x\r\nRSET")),
-            rcpt(None, Some("rfc822;x y")),
-            " RET=FULL",
-            "",
-        ),
+        (mail(Some(Ret::Full), Some("x\r\nRSET")), rcpt(None, Some("rfc822;x y")), " RET=FULL", ""),
     ] {
         for offered in [true, false] {
             let (in_mail, in_rcpt) = if offered { (in_mail, in_rcpt) } else { ("", "") };

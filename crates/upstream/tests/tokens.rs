@@ -12,7 +12,8 @@ use waxseal_upstream::{Connection, HandoffError};
 
 const TOKEN: &str = "ya29.A0AfH6SMBx_secret";
 /// {"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}
-const CHALLENGE: &str = "334 eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==";
+const CHALLENGE: &str =
+    "334 eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==";
 
 fn ana() -> Credentials {
     Credentials::with_access_token("ana@x.test", TOKEN)
@@ -27,8 +28,7 @@ fn xoauth2() -> &'static str {
 }
 
 fn oauthbearer(port: u16) -> &'static str {
-    let response =
-        format!("n,a=ana@x.test,\x01host=127.0.0.1\x01port={port}\x01auth=Bearer {TOKEN}\x01\x01");
+    let response = format!("n,a=ana@x.test,\x01host=127.0.0.1\x01port={port}\x01auth=Bearer {TOKEN}\x01\x01");
     line("OAUTHBEARER", &response)
 }
 
@@ -41,7 +41,11 @@ async fn a_token_by_the_mechanism_that_is_offered() {
     ] {
         // The port is a part of what is said, and known only once there is one.
         let started = |line| Fake::start(after_ehlo(&[offered], vec![C(line), S("235 2.7.0 in"), End]));
-        let fake = if mechanism == "XOAUTH2" { started(xoauth2()).await } else { started("AUTH OAUTHBEARER *").await };
+        let fake = if mechanism == "XOAUTH2" {
+            started(xoauth2()).await
+        } else {
+            started("AUTH OAUTHBEARER *").await
+        };
         drop(Connection::open(&fake.upstream(), Some(&ana())).await.unwrap());
         fake.finish().await;
     }
