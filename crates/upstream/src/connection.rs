@@ -15,6 +15,7 @@ use crate::error::{HandoffError, Step, closes};
 use crate::extensions::{Extensions, SizeLimit};
 use crate::opening;
 use crate::raw_reply::RawReply;
+use crate::sighting::Sighting;
 use crate::upstream::Upstream;
 use crate::wire::{Fault, Heard, lock};
 
@@ -62,7 +63,19 @@ impl Connection {
     /// All kinds but those of MAIL, RCPT and content; a refused login is
     /// [`HandoffError::LoginRefused`].
     pub async fn open(upstream: &Upstream, login: Option<&Credentials>) -> Result<Self, HandoffError> {
-        let (wire, extensions) = opening::open(upstream, login).await?;
+        Self::open_watched(upstream, login, &mut |_| {}).await
+    }
+
+    /// The same, telling of each step that was taken.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn open_watched(
+        upstream: &Upstream,
+        login: Option<&Credentials>,
+        watch: &mut (dyn FnMut(Sighting) + Send),
+    ) -> Result<Self, HandoffError> {
+        let (wire, extensions) = opening::open(upstream, login, watch).await?;
         let encrypted = wire.is_encrypted();
         let wire = wire.for_lettre();
         let heard = wire.heard();

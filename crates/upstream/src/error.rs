@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use envelope::{Reply, ReplyCode, Severity};
 
+use crate::certificate::Certificate;
+
 /// Why a handoff did not come to an answer of the provider to this message.
 ///
 /// A 4yz or 5yz to MAIL, RCPT, DATA or the content is no error here: it is a [`Reply`]. The one
@@ -21,6 +23,16 @@ pub enum HandoffError {
         /// Its port.
         port: u16,
         /// What the system said of the last address tried.
+        source: io::Error,
+    },
+    /// The proxy did not answer, or would not or could not connect.
+    #[error("could not connect to {host} through the proxy {proxy}")]
+    Proxy {
+        /// The upstream's host.
+        host: String,
+        /// The proxy's host and port.
+        proxy: String,
+        /// What the proxy or the system said.
         source: io::Error,
     },
     /// The deadline passed.
@@ -86,11 +98,18 @@ pub enum HandoffError {
         host: String,
     },
     /// The certificate is expired, for another host, or from an authority that is not trusted.
-    #[error("the certificate of {host} was refused")]
+    #[error(
+        "the certificate of {host} was refused: {objection}{}",
+        presented.as_ref().map(|presented| format!("; it is {presented}")).unwrap_or_default()
+    )]
     Certificate {
         /// The upstream's host.
         host: String,
-        /// Which of these.
+        /// What is wrong with it, in words.
+        objection: String,
+        /// What it says of itself.
+        presented: Option<Box<Certificate>>,
+        /// What the library said.
         source: io::Error,
     },
     /// TLS did not come about for another reason.
@@ -250,11 +269,13 @@ impl HandoffError {
     /// because 421 would announce the end of *our* connection with the client.
     pub fn reply(&self) -> Reply {
         match self {
-            Self::Unreachable { host, .. } | Self::Silent { host, .. } => Reply::of(
-                451,
-                "4.4.1",
-                format!("Your provider {host} does not answer right now; your program will try again"),
-            ),
+            Self::Unreachable { host, .. } | Self::Proxy { host, .. } | Self::Silent { host, .. } => {
+                Reply::of(
+                    451,
+                    "4.4.1",
+                    format!("Your provider {host} does not answer right now; your program will try again"),
+                )
+            }
             Self::Lost { host, .. } | Self::Unusable { host } => Reply::of(
                 451,
                 "4.4.2",
@@ -363,6 +384,9 @@ impl HandoffError {
         Some(match self {
             Self::Unreachable { .. } => {
                 "check host and port of the upstream, and that a firewall lets this machine out"
+            }
+            Self::Proxy { .. } => {
+                "check the upstream's `proxy`, and that it lets us through to this host and port"
             }
             Self::Silent { step: Step::Greeting, .. } => {
                 "the port may speak TLS from the start: 465 with tls = \"implicit\", 587 with \"starttls\""

@@ -1,7 +1,7 @@
 //! The handoff to a provider, on lettre's connection level over our own guarded wire.
 //!
 //! ```text
-//! Upstream ─► opening: TCP, greeting, EHLO, STARTTLS, EHLO, AUTH ─► Connection ─► MAIL, RCPT, DATA, content
+//! Upstream ─► opening: TCP or a proxy, greeting, EHLO, STARTTLS, EHLO, AUTH ─► Connection ─► MAIL, RCPT, DATA, content
 //!                          on the Wire itself                        lettre's AsyncSmtpConnection over the Wire
 //! ```
 //!
@@ -22,6 +22,7 @@
 //!
 //! No reply, error or `Debug` here ever holds a login name or a password.
 
+mod certificate;
 mod connection;
 mod content;
 mod error;
@@ -30,12 +31,17 @@ mod login;
 mod opening;
 mod pool;
 mod raw_reply;
+mod reaching;
+mod sighting;
+mod socks;
 mod tls;
 mod upstream;
 mod wire;
 
+pub use certificate::Certificate;
 pub use connection::Connection;
 pub use error::{HandoffError, Step};
 pub use extensions::{Extensions, SizeLimit};
 pub use pool::{Pool, PoolLimits, Pooled};
+pub use sighting::Sighting;
 pub use upstream::{Proxy, Tls, Trust, Upstream};

@@ -12,14 +12,14 @@ use crate::wire::Wire;
 /// A password by AUTH PLAIN (RFC 4616) if the server offers it, else by AUTH LOGIN; an access token
 /// by XOAUTH2, which the providers that have tokens all know, else by OAUTHBEARER (RFC 7628).
 ///
-/// On the wire itself, not through lettre: that decides by the words of the prompts, which servers
+/// Says by which. On the wire itself, not through lettre: that decides by the words of the prompts, which servers
 /// choose as they like, and the order is always login, then password.
 pub(crate) async fn log_in(
     wire: &mut Wire,
     extensions: &Extensions,
     upstream: &Upstream,
     credentials: &Credentials,
-) -> Result<(), HandoffError> {
+) -> Result<&'static str, HandoffError> {
     let host = || upstream.host.clone();
     let offers = |mechanism: &str| extensions.auth.iter().any(|offered| offered == mechanism);
     if !wire.is_private() {
@@ -36,7 +36,8 @@ pub(crate) async fn log_in(
         return Err(HandoffError::LoginNotOffered { host: host(), mechanisms });
     };
     let script = script(mechanism, credentials, upstream);
-    converse(wire, &script, upstream).await.map_err(|error| without_secrets(error, credentials, &script))
+    let outcome = converse(wire, &script, upstream).await;
+    outcome.map(|()| mechanism).map_err(|error| without_secrets(error, credentials, &script))
 }
 
 /// What is said in a login.

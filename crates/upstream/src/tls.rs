@@ -1,15 +1,24 @@
+use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::certificate::{Certificate, objection};
 use crate::error::{HandoffError, Step};
 use crate::upstream::{Trust, Upstream};
+
+tokio::task_local! {
+    /// The certificate that was refused in this handshake.
+    static REFUSED: RefCell<Option<CertificateDer<'static>>>;
+}
 
 /// Agrees on TLS and verifies the certificate against the upstream's host name and trust.
 pub(crate) async fn encrypt(
@@ -23,19 +32,77 @@ pub(crate) async fn encrypt(
     let name = ServerName::try_from(host()).map_err(|error| failed(io::Error::other(error)))?;
 
     let limit: Duration = upstream.timeout;
-    match tokio::time::timeout(limit, TlsConnector::from(config).connect(name, tcp)).await {
+    let (outcome, refused) = REFUSED
+        .scope(RefCell::default(), async {
+            let connecting = TlsConnector::from(config).connect(name, tcp);
+            let outcome = tokio::time::timeout(limit, connecting).await;
+            (outcome, REFUSED.with(RefCell::take))
+        })
+        .await;
+    match outcome {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(source)) if is_certificate_error(&source) => {
-            Err(HandoffError::Certificate { host: host(), source })
-        }
-        Ok(Err(source)) => Err(failed(source)),
+        Ok(Err(source)) => Err(match certificate_error(&source) {
+            Some(error) => HandoffError::Certificate {
+                host: host(),
+                objection: objection(error, &upstream.host),
+                presented: refused.and_then(|der| Certificate::read(&der)).map(Box::new),
+                source,
+            },
+            None => failed(source),
+        }),
         Err(_) => Err(HandoffError::Silent { host: host(), step, limit }),
     }
 }
 
-fn is_certificate_error(error: &io::Error) -> bool {
+fn certificate_error(error: &io::Error) -> Option<&rustls::Error> {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
+    inner.filter(|error| {
+        matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)
+    })
+}
+
+/// The library's own verifier, with a memory for what it refused.
+#[derive(Debug)]
+struct Remembering(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for Remembering {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        if verified.is_err() {
+            // Outside of `encrypt` there would be nobody to remember it for.
+            let _ = REFUSED.try_with(|refused| refused.replace(Some(end_entity.clone().into_owned())));
+        }
+        verified
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 fn client_config(trust: &Trust) -> io::Result<Arc<ClientConfig>> {
@@ -65,10 +132,15 @@ fn trusting(
     // Named here rather than taken from the process: decision 0005, and no panic when `main`
     // (or a test) has not installed one.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .map_err(io::Error::other)?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
-        .with_root_certificates(roots)
+        // The library calls any verifier that is not its own dangerous; ours asks its own.
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Remembering(verifier)))
         .with_no_client_auth();
     Ok(Arc::new(config))
 }

@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::error::{HandoffError, Step};
 use crate::raw_reply::{RawReply, ReplyReader};
+use crate::upstream::Upstream;
 
 /// A connection with a server, with a deadline on everything, that hands out whole replies.
 ///
@@ -24,6 +25,8 @@ use crate::raw_reply::{RawReply, ReplyReader};
 /// less than that and are not used.
 pub(crate) struct Wire {
     link: Link,
+    /// The other end of `link` is not the server.
+    proxied: bool,
     reader: ReplyReader,
     heard: Arc<Mutex<Heard>>,
     /// For each whole reply while nothing else is said in [`Heard::patience`], and for each write.
@@ -73,12 +76,13 @@ pub(crate) enum Fault {
 const FINAL_DOT: &[u8] = b"\r\n.\r\n";
 
 impl Wire {
-    pub(crate) fn new(link: Link, timeout: Duration) -> Self {
+    pub(crate) fn new(link: Link, upstream: &Upstream) -> Self {
         Self {
             link,
+            proxied: upstream.proxy.is_some(),
+            timeout: upstream.timeout,
             reader: ReplyReader::default(),
             heard: Arc::default(),
-            timeout,
             read_deadline: None,
             write_deadline: None,
             for_lettre: Vec::new(),
@@ -97,6 +101,8 @@ impl Wire {
     pub(crate) fn is_private(&self) -> bool {
         match &self.link {
             Link::Encrypted(_) => true,
+            // A proxy on this machine is none the less the way out of it.
+            Link::Plain(_) if self.proxied => false,
             Link::Plain(tcp) => tcp.peer_addr().is_ok_and(|peer| is_this_machine(peer.ip())),
         }
     }
