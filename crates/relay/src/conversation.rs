@@ -71,7 +71,7 @@ impl Handler for Conversation {
         let Some(route) = self.route_for(&sender) else {
             return Reply::of(550, "5.7.1", format!("No provider is configured for {sender}"));
         };
-        match self.begin(route, &reverse_path, &parameters).await {
+        match self.begin(route, &sender, &reverse_path, &parameters).await {
             Ok(reply) if reply.is_positive() => {
                 let envelope = Envelope { reverse_path, parameters, recipients: vec![] };
                 self.transaction = Some(Transaction { route, sender, envelope, recipients: vec![] });
@@ -176,6 +176,7 @@ impl Conversation {
     async fn begin(
         &mut self,
         route: usize,
+        sender: &str,
         reverse_path: &ReversePath,
         parameters: &MailParameters,
     ) -> Result<Reply, HandoffError> {
@@ -191,16 +192,13 @@ impl Conversation {
                 return answer;
             }
         }
-        let login = match (&self.route(route).login, &self.identity) {
-            (RouteLogin::Account(credentials), _)
-            | (RouteLogin::PassThrough, Some(Identity::Provider { credentials, .. })) => {
-                Some(credentials.clone())
-            }
+        let own = match &self.identity {
+            Some(Identity::Provider { credentials, .. }) => Some(credentials.clone()),
             _ => None,
         };
         loop {
             let kind = &self.route(route).login;
-            let mut provider = Provider::open(&self.relay.pools[route], kind, login.as_ref()).await?;
+            let mut provider = Provider::open(&self.relay.pools[route], kind, sender, own.as_ref()).await?;
             let answer = provider.mail(reverse_path, parameters).await;
             // As above. Each that failed is gone from the pool, so this ends.
             if provider.is_reused() && !provider.is_usable() {

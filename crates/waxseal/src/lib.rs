@@ -23,6 +23,7 @@ mod messages;
 mod output;
 mod preview;
 mod sender;
+mod upstream_command;
 
 use std::process::ExitCode;
 
@@ -57,6 +58,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Preview(args) => preview::preview(&args),
         Command::Messages(args) => in_runtime(messages::messages(&args)),
         Command::Events(args) => in_runtime(events::events(&args)),
+        Command::Upstream(command) => in_runtime(upstream_command::upstream(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
     }
 }
