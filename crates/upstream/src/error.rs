@@ -279,6 +279,7 @@ impl HandoffError {
     /// What the client is told: a sentence for the person in front of it. Where the provider said
     /// something it is `HOST said: …` with the provider's code, except that its 421 becomes 451,
     /// because 421 would announce the end of *our* connection with the client.
+    #[expect(clippy::too_many_lines, reason = "a table: one sentence for each kind")]
     pub fn reply(&self) -> Reply {
         match self {
             Self::Unreachable { host, .. } | Self::Proxy { host, .. } | Self::Silent { host, .. } => {

@@ -248,13 +248,11 @@ async fn login(args: &UpstreamLoginArgs) -> Outcome {
         "\nFrom elsewhere: ssh -L {port}:127.0.0.1:{port} … first. Waiting for the browser …",
         port = door.port()
     );
-    let code = match tokio::time::timeout(Duration::from_secs(args.wait), door.code(&pkce.state)).await {
-        Ok(code) => code.map_err(|error| Failure::new(exit::NO_PERMISSION, error))?,
-        Err(_) => {
-            let error = anyhow::anyhow!("nobody came back from the browser in {} seconds", args.wait);
-            return Err(Failure::new(exit::UNAVAILABLE, error));
-        }
-    };
+    let visit = tokio::time::timeout(Duration::from_secs(args.wait), door.code(&pkce.state)).await;
+    let nobody = |_| anyhow::anyhow!("nobody came back from the browser in {} seconds", args.wait);
+    let code = visit
+        .map_err(|elapsed| Failure::new(exit::UNAVAILABLE, nobody(elapsed)))?
+        .map_err(|error| Failure::new(exit::NO_PERMISSION, error))?;
     let signed_in = tokens.sign_in(address.as_str(), &code, &pkce, &redirect_uri).await;
     signed_in.map_err(|error| Failure::new(exit::UNAVAILABLE, error))?;
     eprintln!(

@@ -53,7 +53,7 @@ pub struct Pkce {
 }
 
 /// RFC 6749 §5.1 recommends to say it; this is what most mean who do not.
-const USUAL_LIFE: Duration = Duration::from_mins(60);
+const USUAL_LIFE: Duration = Duration::from_hours(1);
 const MAX_CHARACTERS: usize = 300;
 
 impl Pkce {

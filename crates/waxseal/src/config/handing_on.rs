@@ -197,6 +197,15 @@ impl Resolving<'_> {
                 .at(auth.span.clone(), "needs a registration with the provider")
                 .help(help.to_owned())
         };
+        if !OAUTH.iter().any(|key| section.entry(key).is_some()) {
+            self.complaints.push(
+                Complaint::new(format!("`{}.oauth` is missing", section.name))
+                    .key(format!("{}.oauth", section.name))
+                    .at(auth.span.clone(), "needs a registration with the provider")
+                    .help("write oauth = { provider = \"google\", client_id = \"…\", client_secret_file = \"…\" }"),
+            );
+            return None;
+        }
         let (authorize_url, token_url, scope, redirect_host) =
             match section.get("upstream.*.oauth.provider")? {
                 "google" => (

@@ -10,7 +10,7 @@ use url::form_urlencoded;
 /// The port of this machine that a browser comes back to (RFC 8252 §7.3).
 pub(super) struct Door {
     four: TcpListener,
-    /// For a browser that takes `localhost` for ::1.
+    /// For a browser that takes `localhost` for `::1`.
     six: Option<TcpListener>,
     port: u16,
 }
