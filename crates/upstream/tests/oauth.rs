@@ -246,7 +246,7 @@ async fn signed_in_once_and_sent_with_a_token_that_is_renewed_ahead_of_its_end()
         (listed.len(), listed[0].upstream.as_str(), listed[0].address.as_str()),
         (1, "google", "ana@x.test")
     );
-    assert_eq!(listed[0].access_expires, house.clock.now().plus(Duration::from_mins(60)));
+    assert_eq!(listed[0].access_expires, house.clock.now().plus(Duration::from_hours(1)));
     assert_eq!(listed[0].trouble, None);
 }
 
