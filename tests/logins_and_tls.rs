@@ -46,6 +46,10 @@ impl Program {
 }
 
 async fn send(connection: &mut Connection, from: &str) -> String {
+    send_content(connection, from, CONTENT).await
+}
+
+async fn send_content(connection: &mut Connection, from: &str, content: &[u8]) -> String {
     let path = ReversePath::Mailbox(Mailbox::parse(from).unwrap());
     let reply = connection.mail(&path, &MailParameters::default()).await.unwrap();
     if !reply.is_positive() {
@@ -53,7 +57,7 @@ async fn send(connection: &mut Connection, from: &str) -> String {
     }
     let to = ForwardPath::Mailbox(Mailbox::parse("jo@example.net").unwrap());
     connection.rcpt(&to, &envelope::RcptParameters::default()).await.unwrap();
-    connection.content(b"", CONTENT).await.unwrap().to_string()
+    connection.content(b"", content).await.unwrap().to_string()
 }
 
 /// A relay with a 465 and a 587 of its own, whose certificate is from `authority`.
@@ -120,6 +124,108 @@ async fn a_sender_of_the_store_logs_in_over_tls_and_uses_only_his_own_addresses(
     assert!(!client.say("EHLO client.test").contains("AUTH"));
     assert!(client.say("AUTH PLAIN AGFuYUBleGFtcGxlLmNvbQBjb3JyZWN0IGhvcnNl").starts_with("530 5.7.0"));
     assert!(client.say("MAIL FROM:<ana@example.com>").starts_with("530 5.7.0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_password_is_made_used_and_removed() {
+    let authority = Authority::new();
+    let provider = Provider::start(Script::default()).await;
+    let declared = "[[sender]]\naddress = \"kim@example.com\"\n";
+    let (relay, implicit, _) = relay(&authority, &format!("{}{declared}", plain_upstream(provider.address)));
+    let program = Program::new(&authority, implicit, Tls::Implicit);
+    let mut add = binary();
+    add.args(["sender", "add", "-c", "waxseal.toml", "ana@example.com", "--alias", "sales@example.com"]);
+    add.current_dir(relay.folder.path());
+    run_to_end(add, b"correct horse\n");
+    let sender = |arguments: &[&str]| {
+        let command = [&["sender", "app-password"], arguments].concat();
+        let said = relay.command(&command);
+        (said.status.success(), String::from_utf8(said.stdout).unwrap())
+    };
+    // A sender of the file who has no other password, and one of the store by an alias.
+    for (asked, login) in [("kim@example.com", "kim@example.com"), ("sales@example.com", "ana@example.com")] {
+        let (done, password) = sender(&["add", asked, "--label", "phone"]);
+        let password = password.trim_end();
+        assert!(done && password.len() == 39, "{password}");
+        assert!(!sender(&["add", asked, "--label", "Phone"]).0, "taken");
+        assert!(!sender(&["list", login]).1.contains(password), "shown once");
+        let listed = sender(&["list", login, "--json"]).1;
+        assert!(listed.contains("\"label\":\"phone\"") && listed.lines().count() == 1, "{listed}");
+        let mut connection = program.log_in(login, password).await.unwrap();
+        assert!(send_content(&mut connection, login, b"Subject: x\r\n\r\nhi\r\n").await.starts_with("250"));
+        let other = if login == "kim@example.com" { "ana@example.com" } else { "kim@example.com" };
+        assert!(program.log_in(other, password).await.is_err(), "another's");
+        for file in walk(relay.folder.path()) {
+            let octets = std::fs::read(&file).unwrap();
+            assert!(!octets.windows(39).any(|octets| octets == password.as_bytes()), "{}", file.display());
+        }
+        assert!(sender(&["remove", asked, "PHONE"]).0);
+        assert!(!sender(&["remove", asked, "phone"]).0, "gone");
+        assert!(program.log_in(login, password).await.is_err());
+    }
+    assert!(!sender(&["add", "nobody@example.com"]).0);
+    program.log_in("ana@example.com", "correct horse").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_must_be_the_senders_own() {
+    let authority = Authority::new();
+    let provider = Provider::start(Script::default()).await;
+    for (setting, expected) in [("", "550 5.7.1 "), ("from_must_match = false\n", "250")] {
+        let upstream = format!("{}{setting}", plain_upstream(provider.address));
+        let (relay, implicit, _) = relay(&authority, &upstream);
+        let mut add = binary();
+        add.args(["sender", "add", "-c", "waxseal.toml", "ana@example.com", "--alias", "sales@example.com"]);
+        add.current_dir(relay.folder.path());
+        run_to_end(add, b"correct horse\n");
+        let program = Program::new(&authority, implicit, Tls::Implicit);
+        let mut connection = program.log_in("ana@example.com", "correct horse").await.unwrap();
+        let before = provider.received().len();
+        let foreign = b"From: \"Ana\" <boss@example.com>\r\nSubject: x\r\n\r\nhi\r\n";
+        let said = send_content(&mut connection, "ana@example.com", foreign).await;
+        assert!(said.starts_with(expected), "{said}");
+        if setting.is_empty() {
+            assert_eq!(said, "550 5.7.1 You may not put boss@example.com into From with this login");
+            assert_eq!(provider.received().len(), before, "nothing was handed on");
+        }
+        // And the connection goes on.
+        for own in
+            ["From: Ana <SALES@example.com>", "From: ana@example.com\r\nSender: sales@example.com", "To: x"]
+        {
+            let content = format!("{own}\r\nSubject: x\r\n\r\nhi\r\n");
+            let said = send_content(&mut connection, "ana@example.com", content.as_bytes()).await;
+            assert!(said.starts_with("250"), "{own}: {said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_ends_before_anything_is_computed() {
+    let authority = Authority::new();
+    let provider = Provider::start(Script::default()).await;
+    let limits = "[auth]\nthrottle = { failures = 3, per = \"1h\" }\n";
+    let (mut relay, implicit, _) =
+        relay(&authority, &format!("{}{limits}", plain_upstream(provider.address)));
+    for address in ["ana@example.com", "bo@example.com"] {
+        let mut add = binary();
+        add.args(["sender", "add", "-c", "waxseal.toml", address]);
+        add.current_dir(relay.folder.path());
+        run_to_end(add, b"correct horse\n");
+    }
+    let program = Program::new(&authority, implicit, Tls::Implicit);
+    let code = async |login: &str, password: &str| {
+        program.log_in(login, password).await.map_or_else(|e| e.to_string(), |_| "235".to_owned())
+    };
+    for _ in 0..3 {
+        assert!(code("ana@example.com", "wrong horse").await.contains("535"));
+    }
+    for password in ["wrong horse", "correct horse", "wrong horse"] {
+        let said = code("ANA@example.com", password).await;
+        assert!(said.contains("454"), "{said}");
+    }
+    assert_eq!(code("bo@example.com", "correct horse").await, "235");
+    let log = relay.log();
+    assert_eq!(log.matches("too many wrong logins").count(), 1, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,3 +71,29 @@ fn a_transcript_that_is_not_true_is_noticed() {
         assert!(Transcript::parse(&bad).and_then(|transcript| play(&transcript)).is_err(), "{bad}");
     }
 }
+
+/// The page of standards names transcripts; each has to be there.
+#[test]
+fn what_the_page_of_standards_names_is_there() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/standards.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let names: Vec<String> =
+        files().iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    let named: Vec<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| {
+            name.strip_suffix(".smtp").is_some_and(|name| !name.is_empty())
+                || (name.ends_with("_*") && !name.contains('/'))
+        })
+        .collect();
+    assert!(named.len() > 50, "{named:?}");
+    for name in named {
+        let found = match name.strip_suffix('*') {
+            Some(beginning) => names.iter().any(|other| other.starts_with(beginning)),
+            None => names.iter().any(|other| other == name),
+        };
+        assert!(found, "{name}");
+    }
+}

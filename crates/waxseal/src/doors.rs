@@ -99,6 +99,24 @@ fn listener_config(
     })
 }
 
+/// Raises the limit of open files to what the configuration can take, as far as the system lets us.
+pub(crate) fn make_room_for_connections(config: &Config) {
+    // A client's connection and its provider's; what the tracking endpoint, the store and the log have open.
+    let needed = (config.limits.connections as u64).saturating_mul(2).saturating_add(OTHER_FILES);
+    match rlimit::increase_nofile_limit(needed) {
+        Ok(limit) if limit < needed => tracing::warn!(
+            limit,
+            needed,
+            "the system allows fewer open files than `limits.connections` may need: raise LimitNOFILE= or lower it"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be read"),
+    }
+}
+
+/// 512 connections of the tracking endpoint, those that are on their way out, and the rest.
+const OTHER_FILES: u64 = 1_000;
+
 /// A token is right if a provider takes it, so one must be there to be asked.
 fn takes_tokens(config: &Config) -> bool {
     let passes_through = |upstream: &config::UpstreamConfig| upstream.login == UpstreamLogin::PassThrough;

@@ -16,7 +16,6 @@ mod run;
 mod signals;
 mod wiring;
 
-mod app_password;
 mod check;
 mod demo;
 mod events;
@@ -25,6 +24,8 @@ mod output;
 mod preview;
 mod queue;
 mod sender;
+
+mod app_password;
 
 use std::process::ExitCode;
 

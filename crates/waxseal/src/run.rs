@@ -29,6 +29,7 @@ pub(crate) async fn run(args: &ConfigArg) -> Outcome {
         }
     });
 
+    doors::make_room_for_connections(&config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let house = House::build(&wiring::cellar(&config), wiring::settings(&config)?, clock.clone()).await?;
     let mut serving = open(&config, &house, clock, &shutdown).await.map_err(unavailable)?;

@@ -1,6 +1,6 @@
 use std::mem;
 
-use envelope::{CredentialKind, Reply, Secret};
+use envelope::{CredentialKind, Reply, Secret, Severity};
 
 use crate::auth::{Exchange, Step};
 use crate::command::Mechanism;
@@ -75,6 +75,10 @@ impl Session {
         self.authenticated = reply.is_positive();
         // A provider that is away (4yz) says nothing about the password.
         let wrong = reply.code().get() >= 500;
+        if reply.severity() == Some(Severity::Transient) {
+            // Nor does it go on for ever: who guesses too much hears it too.
+            return self.refuse(reply);
+        }
         self.reply(reply);
         if wrong {
             self.failed_logins += 1;

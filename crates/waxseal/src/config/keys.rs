@@ -472,7 +472,7 @@ pub(super) static KEYS: &[Key] = &[
     holder(
         "auth.throttle",
         Kind::Inline,
-        "Wrong logins of one login from one address, after which none is looked at; from one address alone four times as many.",
+        "So many wrong logins of one person from one address (and four times as many in all), then no more are looked at.",
     ),
     key("auth.throttle.failures", Kind::Number(1, 1_000), Default("5"), "So many."),
     key("auth.throttle.per", Kind::Period(MINUTE, DAY), Default("\"15m\""), "In this time."),
