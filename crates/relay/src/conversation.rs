@@ -126,6 +126,8 @@ impl Handler for Conversation {
     async fn content(&mut self, content: Vec<u8>, greeting: &Greeting) -> Reply {
         let Some(transaction) = self.transaction.take() else { return out_of_order() };
         if let Err(refusal) = self.says_who_it_is(transaction.route, &content) {
+            // Others may have the provider's connection, without what is left of this transaction.
+            self.reset().await;
             return refusal;
         }
         let started = Instant::now();

@@ -177,8 +177,8 @@ impl Pool {
                 tokio::spawn(close_the_old(Arc::downgrade(&self.0)));
             }
         }
+        // Whoever waits for the place finds the connection; one that needs another makes room for it itself.
         drop(place);
-        self.make_room();
     }
 }
 
