@@ -14,10 +14,7 @@ pub struct Changes {
     pub unwrapped: usize,
 }
 
-const CONTROL_FIELDS: [&str; 9] = [
-    "x-waxseal-track",
-    "x-waxseal-link",
-    "x-waxseal-tag",
+const CONTROL_FIELDS: [&str; 6] = [
     "x-pm-trackopens",
     "x-pm-tracklinks",
     "x-mc-track",
@@ -305,7 +302,7 @@ fn without_control_fields(mail: &[u8]) -> Vec<u8> {
         if !line.starts_with(b" ") && !line.starts_with(b"\t") {
             let name = line.split(|octet| *octet == b':').next().unwrap_or_default();
             let name = String::from_utf8_lossy(name).trim().to_ascii_lowercase();
-            dropping = CONTROL_FIELDS.contains(&name.as_str());
+            dropping = name.starts_with("x-waxseal-") || CONTROL_FIELDS.contains(&name.as_str());
         }
         if !dropping {
             out.extend_from_slice(line);

@@ -95,7 +95,8 @@ impl Relay {
             }
         });
         let mut relay = Self { folder, smtp, tracking, child, log, said: vec![] };
-        relay.wait_for_log("ready");
+        // Not "ready" alone: a trace has "already".
+        relay.wait_for_log("ready config=");
         relay
     }
 

@@ -37,11 +37,14 @@ pub fn field_bodies(raw: &[u8], name: &str) -> Vec<String> {
 
 /// The message without the fields of these names; every other octet stays.
 ///
-/// Names are compared without regard to case. A field goes with all its folded lines.
+/// Names are compared without regard to case; one that ends in `*` stands for all that begin so. A field goes with
+/// all its folded lines.
 pub fn remove_fields<'a>(raw: &'a [u8], names: &[&str]) -> Cow<'a, [u8]> {
-    let goes = |field: &HeaderField| {
-        names.iter().any(|name| raw[field.name.clone()].eq_ignore_ascii_case(name.as_bytes()))
+    let is_named = |own: &[u8], name: &str| match name.strip_suffix('*') {
+        Some(begin) => own.get(..begin.len()).is_some_and(|own| own.eq_ignore_ascii_case(begin.as_bytes())),
+        None => own.eq_ignore_ascii_case(name.as_bytes()),
     };
+    let goes = |field: &HeaderField| names.iter().any(|name| is_named(&raw[field.name.clone()], name));
     let mut going = fields(raw).filter(goes).map(|field| field.whole).peekable();
     if going.peek().is_none() {
         return Cow::Borrowed(raw);

@@ -47,10 +47,8 @@ const MAILGUN_BOTH: &str = "X-Mailgun-Track";
 /// Reads a value, lower case and trimmed.
 type ReadValue = fn(&str) -> Option<Wish>;
 
-/// Fields of ours beside the one that says what to track.
-const OTHER_FIELDS: [&str; 2] = ["X-Waxseal-Link", "X-Waxseal-Tag"];
-/// The field that says what to track, unless the operator renamed it; removed under this name too.
-const TRACK_FIELD: &str = "X-Waxseal-Track";
+/// `X-Waxseal-Track`, also where the operator renamed it, `-Link`, `-Tag`, those of later versions, and slips.
+const OWN_FIELDS: &str = "X-Waxseal-*";
 
 impl Wish {
     const fn opens(on: bool) -> Self {
@@ -144,8 +142,7 @@ impl Asked {
 
 /// The message without any field that is for us, on every path it may take.
 pub fn without_control_fields<'a>(content: &'a [u8], track_field: &str) -> std::borrow::Cow<'a, [u8]> {
-    let mut names = vec![track_field, TRACK_FIELD];
-    names.extend(OTHER_FIELDS);
+    let mut names = vec![track_field, OWN_FIELDS];
     names.extend(ALIASES.iter().map(|(name, _)| *name));
     mime::remove_fields(content, &names)
 }
@@ -266,7 +263,7 @@ mod tests {
     #[test]
     fn every_control_field_goes() {
         let names =
-            ["X-Waxseal-Track", "X-Waxseal-Link", "X-WAXSEAL-TAG", "X-PM-TrackOpens", "X-MC-Track", "X-Own"];
+            ["X-Waxseal-Track", "X-Waxseal-Trak", "X-WAXSEAL-TAG", "X-PM-TrackOpens", "X-MC-Track", "X-Own"];
         let fields: String = names.iter().map(|name| format!("{name}: a,\r\n b\r\n")).collect();
         let content = format!("From: a@b.example\r\n{fields}Subject: x\r\n\r\nX-MC-Track: stays\r\n");
         let rest = without_control_fields(content.as_bytes(), "X-Own");

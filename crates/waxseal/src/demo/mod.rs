@@ -34,9 +34,9 @@ pub(crate) async fn demo(args: &DemoArgs) -> Outcome {
         show(args, &mut house, shutdown).await
     };
     stop.send_replace(true);
-    let finished = house.close().await;
-    // What is still to be said is said before the last words.
+    // What is still to be said is said while there is a store to read it from.
     let _ = printing.await;
+    let finished = house.close().await;
     outcome?;
     finished?;
     say(&house::last_words(args.keep.as_deref()));
