@@ -91,7 +91,7 @@ impl Conversion<'_> {
         let mut at = 0;
         loop {
             let (leaf, header_end) = self.part(at)?;
-            let Some(next) = self.to_next_part(leaf, header_end)? else { return Ok(()) };
+            let Some(next) = self.next_part(leaf, header_end)? else { return Ok(()) };
             at = next;
         }
     }
@@ -161,7 +161,7 @@ impl Conversion<'_> {
     }
 
     /// Ends `leaf` at the first delimiter, and goes on to where the next part begins.
-    fn to_next_part(&mut self, mut leaf: Option<Leaf>, from: usize) -> Result<Option<usize>, NotConvertible> {
+    fn next_part(&mut self, mut leaf: Option<Leaf>, from: usize) -> Result<Option<usize>, NotConvertible> {
         let mut at = from;
         while !self.open.is_empty() {
             let Some(delimiter) = next_delimiter(self.raw, at, &self.boundaries()) else { break };
@@ -341,7 +341,7 @@ impl Unit {
         match self {
             Self::Itself(octet) => encoded.push(*octet),
             Self::Escaped(octet) => {
-                encoded.extend([b'=', DIGITS[usize::from(octet >> 4)], DIGITS[usize::from(octet & 15)]])
+                encoded.extend([b'=', DIGITS[usize::from(octet >> 4)], DIGITS[usize::from(octet & 15)]]);
             }
         }
     }

@@ -79,7 +79,8 @@ impl Handler for Conversation {
             return Reply::of(550, "5.7.1", format!("No provider is configured for {sender}"));
         };
         let mut kept = self.route(route).delivery == Delivery::Queue;
-        let answer = if kept { Ok(sender_ok()) } else { self.begin(route, &reverse_path, &parameters).await };
+        let answer =
+            if kept { Ok(sender_ok()) } else { self.begin(route, &sender, &reverse_path, &parameters).await };
         let answer = match answer {
             Err(error) if self.may_keep(route, &error) => {
                 kept = true;
@@ -232,6 +233,7 @@ impl Conversation {
     async fn begin(
         &mut self,
         route: usize,
+        sender: &str,
         reverse_path: &ReversePath,
         parameters: &MailParameters,
     ) -> Result<Reply, HandoffError> {
@@ -247,16 +249,13 @@ impl Conversation {
                 return answer;
             }
         }
-        let login = match (&self.route(route).login, &self.identity) {
-            (RouteLogin::Account(credentials), _)
-            | (RouteLogin::PassThrough, Some(Identity::Provider { credentials, .. })) => {
-                Some(credentials.clone())
-            }
+        let own = match &self.identity {
+            Some(Identity::Provider { credentials, .. }) => Some(credentials.clone()),
             _ => None,
         };
         loop {
             let kind = &self.route(route).login;
-            let mut provider = Provider::open(&self.relay.pools[route], kind, login.as_ref()).await?;
+            let mut provider = Provider::open(&self.relay.pools[route], kind, sender, own.as_ref()).await?;
             let answer = provider.mail(reverse_path, parameters).await;
             // As above. Each that failed is gone from the pool, so this ends.
             if provider.is_reused() && !provider.is_usable() {

@@ -343,16 +343,14 @@ enum Done {
 impl Outlet {
     /// `None`: its login is the clients', so nothing can be handed on without them.
     fn new(relay: &Relay, number: usize, route: &Route) -> Option<Self> {
-        let login = match &route.login {
-            RouteLogin::Account(credentials) => Some(credentials.clone()),
-            RouteLogin::None => None,
-            RouteLogin::PassThrough => return None,
-        };
+        if matches!(route.login, RouteLogin::PassThrough) {
+            return None;
+        }
         let gate = Gate::new(&route.upstream.name, route.pool, route.rate, route.retry);
         Some(Self {
             route: number,
             gate: Arc::new(gate),
-            link: Link { pool: relay.pools.get(number)?.clone(), login },
+            link: Link { pool: relay.pools.get(number)?.clone(), login: route.login.clone() },
             retry: route.retry,
         })
     }

@@ -14,15 +14,24 @@ pub(crate) enum Provider {
 }
 
 impl Provider {
-    /// One that waits for MAIL.
+    /// One that waits for MAIL of `sender`. `own` is what the client logged in with at the provider.
     pub(crate) async fn open(
         pool: &Pool,
         route: &RouteLogin,
-        login: Option<&Credentials>,
+        sender: &str,
+        own: Option<&Credentials>,
     ) -> Result<Self, HandoffError> {
-        match route {
-            RouteLogin::PassThrough => Ok(Self::Own(Connection::open(pool.upstream(), login).await?)),
-            _ => Ok(Self::Pooled(pool.take(login).await?)),
+        if matches!(route, RouteLogin::PassThrough) {
+            return Ok(Self::Own(Connection::open(pool.upstream(), own).await?));
+        }
+        let taken = pool.take(route.of(sender).await?.as_ref()).await;
+        match (taken, route) {
+            // A token may have been ended before its time: one more try with a new one.
+            (Err(HandoffError::LoginRefused { .. }), RouteLogin::Tokens(tokens)) => {
+                tokens.refused(sender).await;
+                Ok(Self::Pooled(pool.take(route.of(sender).await?.as_ref()).await?))
+            }
+            (taken, _) => Ok(Self::Pooled(taken?)),
         }
     }
 

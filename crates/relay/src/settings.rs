@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use envelope::{Choice, Credentials, Mailbox};
 use rewrite::{LinkRules, PixelPosition};
-use upstream::Upstream;
+use upstream::{HandoffError, Tokens, Upstream};
 
 use crate::AddressPattern;
 use crate::throttle::LoginLimits;
@@ -152,6 +152,8 @@ pub enum RouteLogin {
     Account(Credentials),
     /// What the client logged in with; kept only while the client's connection lasts.
     PassThrough,
+    /// An access token of the sender's own mailbox, for which a person has signed in.
+    Tokens(Arc<Tokens>),
     /// Nothing.
     None,
 }
@@ -164,6 +166,20 @@ pub enum OnDkim {
     Keep,
     /// The signature is taken off, for a provider that signs anew.
     Strip,
+}
+
+impl RouteLogin {
+    /// What `sender`'s mail goes out with, where that is not the client's own login.
+    ///
+    /// # Errors
+    /// [`HandoffError::NoToken`].
+    pub async fn of(&self, sender: &str) -> Result<Option<Credentials>, HandoffError> {
+        match self {
+            Self::Account(credentials) => Ok(Some(credentials.clone())),
+            Self::Tokens(tokens) => tokens.login(sender).await.map(Some),
+            Self::PassThrough | Self::None => Ok(None),
+        }
+    }
 }
 
 impl Settings {

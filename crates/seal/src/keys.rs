@@ -118,6 +118,14 @@ impl Keys {
         self.keys.insert(0, Key::new(secret));
     }
 
+    /// A key of its own for another purpose, from each of these, the one that signs first. What is sealed
+    /// with one of them today must open after a rotation.
+    ///
+    /// Source: RFC 5869, one block.
+    pub fn derive(&self, purpose: &str) -> Vec<[u8; 32]> {
+        self.keys.iter().map(|key| key.derive(purpose)).collect()
+    }
+
     /// The token of a pixel: 52 characters of base64url.
     pub fn seal_pixel(&self, message: RelayId, recipient: Recipient) -> String {
         let key = self.signing();
@@ -181,6 +189,12 @@ impl Key {
         Self { id, secret, mac }
     }
 
+    fn derive(&self, purpose: &str) -> [u8; 32] {
+        let keyed = |key: &[u8]| Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+        let extracted = keyed(b"waxseal derived keys").chain_update(self.secret).finalize().into_bytes();
+        keyed(&extracted).chain_update(purpose).chain_update([1]).finalize().into_bytes().into()
+    }
+
     fn seal(&self, mut octets: Vec<u8>) -> String {
         let mac = self.mac(&octets);
         octets.extend_from_slice(&mac);
@@ -235,6 +249,20 @@ mod tests {
 
     fn keys() -> Keys {
         Keys::generate([7; 32])
+    }
+
+    /// Made by another program (RFC 5869 in Python): what was sealed with them must open in every version to come.
+    #[test]
+    fn derived_keys_stay_what_they_are() {
+        let mut keys = Keys::generate([7; 32]);
+        let before = keys.derive("tokens at rest");
+        assert_eq!(before.len(), 1);
+        assert_eq!(before[0][..4], [0x83, 0x58, 0xe8, 0x0e]);
+        assert_ne!(keys.derive("another purpose"), before);
+        keys.rotate([8; 32]);
+        let after = keys.derive("tokens at rest");
+        assert_eq!((after.len(), &after[1]), (2, &before[0]));
+        assert_ne!(after[0], before[0]);
     }
 
     #[test]

@@ -161,6 +161,18 @@ pub enum HandoffError {
         /// The upstream's host.
         host: String,
     },
+    /// The upstream wants an access token, and there is none for this mailbox right now.
+    #[error("no access token for {address} at {host}: {why}")]
+    NoToken {
+        /// The upstream's host.
+        host: String,
+        /// The operator's name for it.
+        upstream: String,
+        /// The mailbox.
+        address: String,
+        /// In words, without secrets.
+        why: String,
+    },
     /// The client asked for REQUIRETLS (RFC 8689), and the provider would not keep to it, or the link
     /// to it is not encrypted. Nothing was sent.
     #[error("{host} does not offer REQUIRETLS on an encrypted connection")]
@@ -267,6 +279,7 @@ impl HandoffError {
     /// What the client is told: a sentence for the person in front of it. Where the provider said
     /// something it is `HOST said: …` with the provider's code, except that its 421 becomes 451,
     /// because 421 would announce the end of *our* connection with the client.
+    #[expect(clippy::too_many_lines, reason = "a table: one sentence for each kind")]
     pub fn reply(&self) -> Reply {
         match self {
             Self::Unreachable { host, .. } | Self::Proxy { host, .. } | Self::Silent { host, .. } => {
@@ -340,6 +353,13 @@ impl HandoffError {
                     "Your provider {host} takes only addresses and header lines in plain ASCII; this was not sent"
                 ),
             ),
+            Self::NoToken { host, address, why, .. } => Reply::of(
+                454,
+                "4.7.0",
+                format!(
+                    "There is no sign-in for {address} at your provider {host} right now ({why}); tell whoever runs this relay"
+                ),
+            ),
             Self::TlsNotRequired { host, encrypted } => Reply::of(
                 550,
                 if *encrypted { "5.7.30" } else { "5.7.10" },
@@ -408,6 +428,9 @@ impl HandoffError {
             }
             Self::LoginNotOffered { .. } => {
                 "the provider may offer AUTH on another port or only with TLS, or want auth = \"none\""
+            }
+            Self::NoToken { .. } => {
+                "a person has to sign in: waxseal upstream login NAME ADDRESS; see waxseal upstream list"
             }
             Self::Busy { .. } => "the upstream's `pool` says how many connections it may have at once",
             Self::LoginUnencrypted { .. } => "set tls to \"implicit\" or \"starttls\"",

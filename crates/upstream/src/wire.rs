@@ -23,6 +23,7 @@ use crate::upstream::Upstream;
 /// and writes it as a stream. To lettre each reply is shown in a form it understands, while the
 /// reply itself, or the fault that came instead, is put into [`Heard`]: lettre's own errors say
 /// less than that and are not used.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the link or the exchange")]
 pub(crate) struct Wire {
     link: Link,
     /// The other end of `link` is not the server.
@@ -33,6 +34,9 @@ pub(crate) struct Wire {
     timeout: Duration,
     read_deadline: Option<Pin<Box<Sleep>>>,
     write_deadline: Option<Pin<Box<Sleep>>>,
+    /// What follows lettre's command as it is (BDAT, RFC 3030), and how much of it has gone out.
+    chunk: Vec<u8>,
+    chunk_sent: usize,
     /// What lettre is about to read.
     for_lettre: Vec<u8>,
     /// lettre's EHLO has been answered by the wire and must not go out.
@@ -57,8 +61,10 @@ pub(crate) struct Heard {
     pub(crate) fault: Option<Fault>,
     /// The reply came before we had finished asking: nothing more can be sent on this connection.
     pub(crate) early: bool,
-    /// CRLF `.` CRLF has begun to go out: from here on the server may have taken the message.
+    /// CRLF `.` CRLF has begun to go out, or all of the chunk: from here on the server may have taken the message.
     pub(crate) dot_sent: bool,
+    /// Goes out behind the command, as it is.
+    pub(crate) chunk: Vec<u8>,
     /// How long the reply may take, if not the wire's timeout.
     pub(crate) patience: Option<Duration>,
 }
@@ -85,6 +91,8 @@ impl Wire {
             heard: Arc::default(),
             read_deadline: None,
             write_deadline: None,
+            chunk: Vec::new(),
+            chunk_sent: 0,
             for_lettre: Vec::new(),
             swallowing: false,
             just_answered: false,
@@ -240,6 +248,29 @@ impl Wire {
         }
     }
 
+    /// Sends what follows the command.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.chunk.is_empty() {
+            self.chunk = std::mem::take(&mut lock(&self.heard).chunk);
+            self.chunk_sent = 0;
+        }
+        while self.chunk_sent < self.chunk.len() {
+            let left = &self.chunk[self.chunk_sent..];
+            let outcome = match Pin::new(&mut self.link).poll_write(cx, left) {
+                Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                outcome => outcome,
+            };
+            self.chunk_sent += ready!(self.guard_write(cx, outcome))?;
+            if self.chunk_sent == self.chunk.len() {
+                lock(&self.heard).dot_sent = true;
+                self.chunk = Vec::new();
+                self.chunk_sent = 0;
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn fail(&self, fault: Fault) -> io::Error {
         lock(&self.heard).fault = Some(fault);
         io::ErrorKind::ConnectionAborted.into()
@@ -291,6 +322,8 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // lettre flushes behind each command, and has no other way to send octets as they are.
+        ready!(self.poll_chunk(cx))?;
         let outcome = Pin::new(&mut self.link).poll_flush(cx);
         self.guard_write(cx, outcome)
     }

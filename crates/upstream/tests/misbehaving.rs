@@ -184,8 +184,9 @@ fn expected(stage: Stage, vice: Vice) -> Option<Expected> {
     let opening = stage < Mail;
     let refused = if stage == Auth { "LoginRefused" } else { "Refused" };
     Some(match vice {
-        Closes | HalfALineThenCloses if stage == Dot => Error("OutcomeUnknown", Dot, "451 4.4.2"),
-        Stalls | HalfALineThenSilence if stage == Dot => Error("OutcomeUnknown", Dot, "451 4.4.2"),
+        Closes | HalfALineThenCloses | Stalls | HalfALineThenSilence if stage == Dot => {
+            Error("OutcomeUnknown", Dot, "451 4.4.2")
+        }
         Nonsense | EndlessReply | EndlessLine | TwoMinds | WrongClass if stage == Dot => {
             Error("OutcomeUnknown", Dot, "451 4.5.0")
         }
@@ -209,8 +210,7 @@ fn expected(stage: Stage, vice: Vice) -> Option<Expected> {
         // The answer is right; what follows it must not be taken for the next one.
         TwoAtOnce => match stage {
             StartTls => Error("StartTlsInjected", StartTls, "451 4.7.5"),
-            Data => Error("Nonsense", Content, "451 4.5.0"),
-            Content => Error("Nonsense", Content, "451 4.5.0"),
+            Data | Content => Error("Nonsense", Content, "451 4.5.0"),
             Reset => Fine,
             _ => {
                 let next = STAGES.iter().position(|other| *other == stage)? + 1;

@@ -254,6 +254,65 @@ async fn a_reply_nobody_asked_for_is_not_taken_for_the_next_one() {
     fake.finish().await;
 }
 
+/// DATA cannot carry it; everything else goes by DATA, also where CHUNKING is offered.
+#[tokio::test]
+async fn content_without_a_line_end_goes_by_bdat_where_that_is_offered() {
+    let transaction =
+        || vec![C("MAIL FROM:<ana@x.test>"), S("250 ok"), C("RCPT TO:<jo@y.test>"), S("250 ok")];
+    let mut script = transaction();
+    script.extend([C("BDAT 18 LAST"), Act::Octets(b"Received: us\r\n.\r\nx"), S("250 taken")]);
+    script.extend(transaction());
+    script.extend([C("BDAT 1 LAST"), Act::Octets(b"."), S("552 5.3.4 too much"), C("RSET"), S("250 ok")]);
+    script.extend(transaction());
+    script.extend([C("BDAT 0 LAST"), S("250 taken")]);
+    script.extend(transaction());
+    script.extend([C("DATA"), S("354 go"), Content, S("250 taken")]);
+    script.extend(transaction());
+    script.extend([C("BDAT 1 LAST"), Act::Octets(b"x")]);
+    let fake = Fake::start(after_ehlo(&["CHUNKING"], script)).await;
+    let mut connection = Connection::open(&fake.upstream(), None).await.unwrap();
+    for (trace, content, expected) in [
+        (&b"Received: us\r\n"[..], &b".\r\nx"[..], Some("250 taken")),
+        (b"", b".", Some("552 5.3.4 too much")),
+        (b"", b"", Some("250 taken")),
+        (b"", b"x\r\n", Some("250 taken")),
+        (b"", b"x", None),
+    ] {
+        connection.mail(&ana(), &MailParameters::default()).await.unwrap();
+        connection.rcpt(&to("jo@y.test"), &RcptParameters::default()).await.unwrap();
+        match (connection.content(trace, content).await, expected) {
+            (Ok(reply), Some(expected)) => assert_eq!(reply.to_string(), expected),
+            (Err(error), None) => assert!(error.outcome_unknown(), "{error:?}"),
+            (answer, _) => panic!("{content:?}: {answer:?}"),
+        }
+        if connection.is_in_transaction() && connection.is_usable() {
+            connection.reset().await.unwrap();
+        }
+    }
+    drop(connection);
+    fake.finish().await;
+}
+
+#[tokio::test]
+async fn a_large_chunk_is_refused_in_its_middle() {
+    let large = b"0123456789abcdef\r\n".repeat(500_000);
+    let large = &large[..large.len() - 1 - 1];
+    let acts = vec![
+        C("MAIL FROM:<ana@x.test>"),
+        S("250 ok"),
+        C("RCPT TO:<jo@y.test>"),
+        S("250 ok"),
+        C("BDAT *"),
+        Act::Some(100_000),
+        S("552 5.3.4 too much"),
+        Act::Freeze,
+    ];
+    let fake = Fake::start(after_ehlo(&["CHUNKING"], acts)).await;
+    let mut connection = before_data(&fake).await;
+    assert_eq!(connection.content(b"", large).await.unwrap().to_string(), "552 5.3.4 too much");
+    assert!(!connection.is_usable(), "the rest of it was not sent");
+}
+
 #[tokio::test]
 async fn a_dropped_call_leaves_no_connection_behind() {
     let fake = Fake::start(after_data(vec![Stall])).await;

@@ -36,6 +36,9 @@ pub(crate) enum Command {
     /// Adds and lists people who may send
     #[command(subcommand)]
     Sender(SenderCommand),
+    /// Tests, lists and signs in at the providers mail goes out to
+    #[command(subcommand)]
+    Upstream(UpstreamCommand),
 }
 
 /// `waxseal demo`.
@@ -132,6 +135,59 @@ pub(crate) struct EventsArgs {
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `waxseal upstream`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UpstreamCommand {
+    /// Connects and logs in, and prints what it saw step by step; sends nothing
+    Test(UpstreamTestArgs),
+    /// Lists the upstreams, and who has signed in where tokens are used
+    List(UpstreamListArgs),
+    /// Signs in for a mailbox with a browser; for upstreams with auth = "xoauth2"
+    Login(UpstreamLoginArgs),
+}
+
+/// `waxseal upstream test`.
+#[derive(Debug, Args)]
+pub(crate) struct UpstreamTestArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The upstream's name in the configuration file
+    pub(crate) name: String,
+    /// Log in as this address: with its sign-in (xoauth2), or a password from the prompt or standard input (pass-through)
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) login: Option<String>,
+    /// One JSON object a step
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal upstream list`.
+#[derive(Debug, Args)]
+pub(crate) struct UpstreamListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// One JSON object an upstream
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal upstream login`.
+#[derive(Debug, Args)]
+pub(crate) struct UpstreamLoginArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The upstream's name in the configuration file
+    pub(crate) name: String,
+    /// The mailbox
+    pub(crate) address: String,
+    /// The port of this machine that the browser comes back to, for a tunnel; any free one if not set
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) port: u16,
+    /// How many seconds to wait for the browser
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) wait: u64,
 }
 
 /// `waxseal sender`.

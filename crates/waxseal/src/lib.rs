@@ -24,6 +24,7 @@ mod output;
 mod preview;
 mod queue;
 mod sender;
+mod upstream_command;
 
 mod app_password;
 
@@ -61,6 +62,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Messages(args) => in_runtime(messages::messages(&args)),
         Command::Events(args) => in_runtime(events::events(&args)),
         Command::Queue(command) => in_runtime(queue::queue(command)),
+        Command::Upstream(command) => in_runtime(upstream_command::upstream(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
     }
 }

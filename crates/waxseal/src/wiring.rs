@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use envelope::Mailbox;
+use envelope::{Mailbox, SystemClock};
 use relay::event::Addresses;
 use relay::{
     AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim, OnUnavailable, Rate, Retry,
@@ -10,11 +10,12 @@ use relay::{
 };
 use rewrite::{LinkRules, PixelPosition};
 use track::{KeepAddress, KeepAgent};
-use upstream::{Tls, Trust, Upstream};
+use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
 
 use crate::certificates;
 use crate::config::{self, Config};
 use crate::house::Cellar;
+use crate::key_file;
 use crate::logging::Format;
 
 /// What the relay runs on.
@@ -114,28 +115,14 @@ pub(crate) fn declares(config: &Config, address: &Mailbox) -> bool {
 }
 
 fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<Route> {
-    let trust = match &upstream.ca_file {
-        Some(file) => Trust::Roots(certificates::chain_of(file)?),
-        None => Trust::System,
-    };
     Ok(Route {
         senders: upstream.senders.iter().map(pattern).collect(),
-        upstream: Upstream {
-            name: upstream.name.clone(),
-            host: upstream.host.clone(),
-            port: upstream.port,
-            tls: match upstream.tls {
-                config::Encryption::Implicit => Tls::Implicit,
-                config::Encryption::StartTls => Tls::StartTls,
-                config::Encryption::None => Tls::None,
-            },
-            trust,
-            helo: config.hostname.clone(),
-            timeout: upstream.timeout,
-            proxy: None,
-        },
+        upstream: server(config, upstream)?,
         login: match &upstream.login {
             config::UpstreamLogin::Account(credentials) => RouteLogin::Account(credentials.clone()),
+            config::UpstreamLogin::Tokens(oauth) => {
+                RouteLogin::Tokens(Arc::new(tokens(config, upstream, oauth)?))
+            }
             config::UpstreamLogin::PassThrough => RouteLogin::PassThrough,
             config::UpstreamLogin::None => RouteLogin::None,
         },
@@ -162,6 +149,74 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
         },
         rate: upstream.rate.map(|rate| Rate { messages: rate.messages, per: rate.per }),
     })
+}
+
+/// The provider's server, and how to reach it.
+///
+/// # Errors
+/// When its file of certificates cannot be read any more.
+pub(crate) fn server(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<Upstream> {
+    let trust = match &upstream.ca_file {
+        Some(file) => Trust::Roots(certificates::chain_of(file)?),
+        None => Trust::System,
+    };
+    Ok(Upstream {
+        name: upstream.name.clone(),
+        host: upstream.host.clone(),
+        port: upstream.port,
+        tls: match upstream.tls {
+            config::Encryption::Implicit => Tls::Implicit,
+            config::Encryption::StartTls => Tls::StartTls,
+            config::Encryption::None => Tls::None,
+        },
+        trust,
+        helo: config.hostname.clone(),
+        timeout: upstream.timeout,
+        proxy: upstream.proxy.as_ref().map(|proxy| Proxy {
+            host: proxy.host.clone(),
+            port: proxy.port,
+            login: proxy.login.clone(),
+        }),
+    })
+}
+
+/// The sign-ins of an upstream's mailboxes.
+///
+/// # Errors
+/// When the keys they are sealed with cannot be read.
+pub(crate) fn tokens(
+    config: &Config,
+    upstream: &config::UpstreamConfig,
+    oauth: &config::OAuthConfig,
+) -> anyhow::Result<Tokens> {
+    // The authorisation server is not the provider's: the system's authorities vouch for it, except where
+    // the operator named others for everything of this upstream.
+    let client = OAuthClient {
+        authorize_url: oauth.authorize_url.clone(),
+        token_url: oauth.token_url.clone(),
+        scope: oauth.scope.clone(),
+        client_id: oauth.client_id.clone(),
+        client_secret: oauth.client_secret.clone(),
+        redirect_host: oauth.redirect_host.clone(),
+        like: server(config, upstream)?,
+    };
+    Ok(Tokens::new(client, vault(config)?, Arc::new(SystemClock)))
+}
+
+/// Where sign-ins are kept: beside the keys that seal them.
+///
+/// # Errors
+/// When the keys cannot be read, or made on the very first run.
+pub(crate) fn vault(config: &Config) -> anyhow::Result<Vault> {
+    let file = &config.store.signing_key_file;
+    // Keys that are gone while there is a store are for `House` to judge, not for us to replace.
+    let keys = if file.exists() || !config.store.database.exists() {
+        key_file::read_or_make(file)?.derive("sign-ins at rest")
+    } else {
+        vec![]
+    };
+    let folder = file.parent().unwrap_or(std::path::Path::new(".")).join("oauth");
+    Ok(Vault::new(folder, keys))
 }
 
 fn rewriting(tracking: &config::Tracking) -> Rewriting {

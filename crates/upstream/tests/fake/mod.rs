@@ -27,6 +27,8 @@ pub enum Act {
     C(&'static str),
     /// Hears content to its final dot, and keeps it.
     Content,
+    /// Hears exactly these octets.
+    Octets(&'static [u8]),
     /// Hears this many octets of content.
     Some(usize),
     /// Agrees on TLS.
@@ -143,6 +145,17 @@ async fn follow(
                 }
             }
             Act::Content => contents.push(content(&mut stream).await?),
+            Act::Octets(expected) => {
+                let mut octets = vec![0; expected.len()];
+                stream.read_exact(&mut octets).await.map_err(|error| error.to_string())?;
+                if octets != expected {
+                    return Err(format!(
+                        "{:?} instead of {:?}",
+                        octets.escape_ascii(),
+                        expected.escape_ascii()
+                    ));
+                }
+            }
             Act::Some(count) => {
                 let mut octets = vec![0; count];
                 stream.read_exact(&mut octets).await.map_err(|error| error.to_string())?;

@@ -13,6 +13,7 @@ use super::keys::{self, KEYS, Key, Kind, Preset};
 use super::network::Network;
 use super::problems::Complaint;
 use super::reading::{self, Value};
+use super::settings::ProxyConfig;
 use super::source::Source;
 use super::suggestion;
 
@@ -313,4 +314,5 @@ from_value! {
     Mailboxes => Vec<(Mailbox, Range<usize>)>,
     Path => PathBuf,
     Secret => Secret,
+    Proxy => ProxyConfig,
 }

@@ -7,6 +7,7 @@ use super::address_pattern::AddressPattern;
 use super::keys::{Key, Kind};
 use super::network::Network;
 use super::reading::Wrong;
+use super::settings::ProxyConfig;
 
 pub(super) fn hostname(text: &str) -> Result<String, Wrong> {
     if is_hostname(text) {
@@ -95,6 +96,71 @@ pub(super) fn base_url(text: &str) -> Result<String, Wrong> {
         return Err(wrong("not a host name in ASCII", "write it like this: https://t.example.com"));
     }
     Ok(format!("{scheme}://{authority}"))
+}
+
+/// `socks5://[user:password@]host:port`. Names and passwords as RFC 1929 carries them, percent-encoded where needed.
+pub(super) fn proxy(text: &str) -> Result<ProxyConfig, Wrong> {
+    let wrong = || {
+        Wrong::new("must be socks5:// with a host and a port", "not a SOCKS5 proxy").help(
+            "write it like this: socks5://127.0.0.1:1080, or socks5://user:password@proxy.example.com:1080",
+        )
+    };
+    let rest =
+        text.strip_prefix("socks5://").or_else(|| text.strip_prefix("socks5h://")).ok_or_else(wrong)?;
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (login, address) = match rest.rsplit_once('@') {
+        Some((login, address)) => (Some(login), address),
+        None => (None, rest),
+    };
+    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+    let host = self::host(host).map_err(|_| wrong())?;
+    let field = |text: &str| percent_decoded(text).filter(|text| (1..=255).contains(&text.len()));
+    let login = match login {
+        None => None,
+        Some(login) => {
+            let (name, password) = login.split_once(':').ok_or_else(wrong)?;
+            Some((field(name).ok_or_else(wrong)?, Secret::new(field(password).ok_or_else(wrong)?)))
+        }
+    };
+    Ok(ProxyConfig { host, port, login })
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut octets = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&octet, behind)) = rest.split_first() {
+        rest = behind;
+        if octet == b'%' {
+            let digits = behind.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+            octets.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+            rest = &behind[2..];
+        } else {
+            octets.push(octet);
+        }
+    }
+    String::from_utf8(octets).ok()
+}
+
+/// Where a secret is sent: https, or this machine.
+pub(super) fn endpoint(text: &str) -> Result<String, Wrong> {
+    let wrong = |label| {
+        Wrong::new("must be an https URL", label).help("write it like this: https://id.example.com/token")
+    };
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("not a URL"))?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, behind) = rest.split_at(end);
+    let harmless = |c: char| c.is_ascii_graphic() && c != '#';
+    if authority.contains('@') || !behind.chars().all(harmless) {
+        return Err(wrong("with a login, a fragment or blanks"));
+    }
+    let base = base_url(&format!("{scheme}://{authority}")).map_err(|_| wrong("not an https URL"))?;
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if scheme == "http" && !is_loopback_host(host) {
+        return Err(wrong("a secret would go there in plain text"));
+    }
+    Ok(format!("{base}{behind}"))
 }
 
 pub(super) fn store_url(text: &str) -> Result<PathBuf, Wrong> {

@@ -9,7 +9,8 @@ use super::listening::encryption;
 use super::problems::Complaint;
 use super::resolving::Resolving;
 use super::settings::{
-    Delivery, Encryption, OnDkim, OnUnavailable, Rate, Retry, UpstreamConfig, UpstreamLogin,
+    Delivery, Encryption, OAuthConfig, OnDkim, OnUnavailable, ProxyConfig, Rate, Retry, UpstreamConfig,
+    UpstreamLogin,
 };
 
 const PASSWORDS: [&str; 4] = [
@@ -18,6 +19,19 @@ const PASSWORDS: [&str; 4] = [
     "upstream.*.password_env",
     "upstream.*.password_credential",
 ];
+
+const OAUTH: [&str; 6] = [
+    "upstream.*.oauth.provider",
+    "upstream.*.oauth.authorize_url",
+    "upstream.*.oauth.token_url",
+    "upstream.*.oauth.scope",
+    "upstream.*.oauth.client_id",
+    "upstream.*.oauth.client_secret_file",
+];
+
+fn key_name(key: &str) -> &str {
+    key.rsplit_once('.').map_or(key, |(_, name)| name)
+}
 
 impl Resolving<'_> {
     /// Every `[upstream.NAME]`, in the order of the file.
@@ -82,6 +96,7 @@ impl Resolving<'_> {
             ca_file: section.get("upstream.*.ca_file").map(|path: PathBuf| self.surroundings.path(&path)),
             senders: section.get("upstream.*.senders")?,
             login: login?,
+            proxy: self.proxy(section),
             timeout: section.get("upstream.*.timeout")?,
             pool: count("upstream.*.pool")?,
             from_must_match: section.get("upstream.*.from_must_match")?,
@@ -249,18 +264,27 @@ impl Resolving<'_> {
 
     fn login(&mut self, section: &Section) -> Option<UpstreamLogin> {
         let Some(auth) = section.entry("upstream.*.auth") else {
-            let help = "write auth = \"login\" (one account for everybody), \"pass-through\" (what the client logged in with) or \"none\"";
+            let help = "write auth = \"login\" (one account for everybody), \"xoauth2\" (a sign-in for each mailbox), \"pass-through\" (what the client logged in with) or \"none\"";
             self.missing(&format!("{}.auth", section.name), Some(section), help);
             return None;
         };
         let kind: &str = section.get("upstream.*.auth")?;
+        if kind != "xoauth2"
+            && let Some(entry) = OAUTH.iter().find_map(|key| section.entry(key))
+        {
+            self.belongs_to(entry, "auth = \"xoauth2\"");
+        }
         if kind != "login" {
             for entry in
                 std::iter::once("upstream.*.username").chain(PASSWORDS).filter_map(|key| section.entry(key))
             {
                 self.belongs_to(entry, "auth = \"login\"");
             }
-            return Some(if kind == "none" { UpstreamLogin::None } else { UpstreamLogin::PassThrough });
+            return match kind {
+                "none" => Some(UpstreamLogin::None),
+                "xoauth2" => self.oauth(section, auth).map(UpstreamLogin::Tokens),
+                _ => Some(UpstreamLogin::PassThrough),
+            };
         }
         if section.entry("upstream.*.username").is_none() {
             self.complaints.push(
@@ -276,6 +300,98 @@ impl Resolving<'_> {
             password: password?,
             kind: CredentialKind::Password,
         }))
+    }
+
+    /// What the operator registered, with the provider's own addresses filled in.
+    fn oauth(&mut self, section: &Section, auth: &Entry) -> Option<OAuthConfig> {
+        let needs = |name: &str, help: &str| {
+            Complaint::new(format!("`{}.oauth.{name}` is missing", section.name))
+                .key(format!("{}.oauth.{name}", section.name))
+                .at(auth.span.clone(), "needs a registration with the provider")
+                .help(help.to_owned())
+        };
+        if !OAUTH.iter().any(|key| section.entry(key).is_some()) {
+            self.complaints.push(
+                Complaint::new(format!("`{}.oauth` is missing", section.name))
+                    .key(format!("{}.oauth", section.name))
+                    .at(auth.span.clone(), "needs a registration with the provider")
+                    .help("write oauth = { provider = \"google\", client_id = \"…\", client_secret_file = \"…\" }"),
+            );
+            return None;
+        }
+        let (authorize_url, token_url, scope, redirect_host) =
+            match section.get("upstream.*.oauth.provider")? {
+                "google" => (
+                    "https://accounts.google.com/o/oauth2/v2/auth",
+                    "https://oauth2.googleapis.com/token",
+                    "https://mail.google.com/",
+                    "127.0.0.1",
+                ),
+                "microsoft" => (
+                    "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
+                    "https://login.microsoftonline.com/common/oauth2/v2.0/token",
+                    "https://outlook.office.com/SMTP.Send offline_access",
+                    // The one whose port may be any.
+                    "localhost",
+                ),
+                _ => ("", "", "", "127.0.0.1"),
+            };
+        let mut text = |key, preset: &str| {
+            let name = key_name(key);
+            let stated: Option<String> = section.get(key);
+            let text = stated.or_else(|| (!preset.is_empty()).then(|| preset.to_owned()));
+            if text.is_none() && !section.is_wrong(key) {
+                let help =
+                    "write oauth = { provider = \"google\", client_id = \"…\", client_secret_file = \"…\" }";
+                self.complaints.push(needs(name, help));
+            }
+            text
+        };
+        let authorize_url = text(OAUTH[1], authorize_url);
+        let token_url = text(OAUTH[2], token_url);
+        let scope = text(OAUTH[3], scope);
+        let client_id = text(OAUTH[4], "");
+        let client_secret = match section.entry(OAUTH[5]) {
+            None => None,
+            Some(entry) => Some(self.secret_in(section, OAUTH[5], entry)?),
+        };
+        Some(OAuthConfig {
+            authorize_url: authorize_url?,
+            token_url: token_url?,
+            scope: scope?,
+            client_id: client_id?,
+            client_secret,
+            redirect_host: redirect_host.to_owned(),
+        })
+    }
+
+    fn secret_in(&mut self, section: &Section, key: &'static str, entry: &Entry) -> Option<Secret> {
+        let gives_none = |why| {
+            Complaint::new(format!("`{}` gives no secret", entry.path))
+                .key(&entry.path)
+                .at(entry.span.clone(), why)
+        };
+        let found = match self.surroundings.read(&section.get::<PathBuf>(key)?) {
+            Ok(text) => only_line(&text).map_err(gives_none),
+            Err(why) => Err(gives_none(why).help("name the file that holds it")),
+        };
+        found.map_err(|complaint| self.complaints.push(complaint)).ok()
+    }
+
+    fn proxy(&mut self, section: &Section) -> Option<ProxyConfig> {
+        let proxy: ProxyConfig = section.get("upstream.*.proxy")?;
+        if let Some(entry) = section.entry("upstream.*.proxy")
+            && proxy.login.is_some()
+            && self.surroundings.readable_by_all
+        {
+            self.complaints.push(
+                Complaint::new(format!("`{}` can be read by everybody on this machine", entry.path))
+                    .key(&entry.path)
+                    .at(entry.key_span.clone(), "a password in a file that all may read")
+                    .help(format!("run: chmod o= {}", quoted(self.surroundings.file))),
+            );
+        }
+        Some(proxy)
     }
 
     /// From the one place that is named. Nothing that is said here shows what stands there.

@@ -76,6 +76,10 @@ pub(super) enum Kind {
     SecretName,
     /// A secret.
     Secret,
+    /// `socks5://[user:password@]host:port`: as secret as the password.
+    Proxy,
+    /// `https://…`, where a secret is sent.
+    Endpoint,
     /// An argon2id PHC string.
     PasswordHash,
 }
@@ -111,7 +115,7 @@ impl Key {
 
     /// Does its value have to stay unseen?
     pub(super) fn is_secret(&self) -> bool {
-        matches!(self.kind, Kind::Secret | Kind::SecretName | Kind::PasswordHash | Kind::Later)
+        matches!(self.kind, Kind::Secret | Kind::Proxy | Kind::SecretName | Kind::PasswordHash | Kind::Later)
     }
 
     /// Does it hold other keys rather than a value?
@@ -354,9 +358,9 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key(
         "upstream.*.auth",
-        Kind::Word(&["login", "pass-through", "none"], &["xoauth2"]),
+        Kind::Word(&["login", "xoauth2", "pass-through", "none"], &[]),
         Needed("\"pass-through\""),
-        "login (one account for everybody) | pass-through (what the client logged in with; nothing is stored) | none.",
+        "login (one account) | xoauth2 (a sign-in per mailbox) | pass-through (the client's own; nothing is stored) | none.",
     ),
     key(
         "upstream.*.username",
@@ -388,6 +392,48 @@ pub(super) static KEYS: &[Key] = &[
         Optional("\"provider-password\""),
         "A systemd credential that holds it (LoadCredential=).",
     ),
+    holder(
+        "upstream.*.oauth",
+        Kind::Inline,
+        "With auth = \"xoauth2\"; then once for each mailbox: waxseal upstream login NAME ADDRESS.",
+    ),
+    key(
+        "upstream.*.oauth.provider",
+        Kind::Word(&["google", "microsoft", "custom"], &[]),
+        Default("\"custom\""),
+        "google | microsoft | custom (needs the three that follow).",
+    ),
+    key(
+        "upstream.*.oauth.authorize_url",
+        Kind::Endpoint,
+        Optional("\"https://id.example.com/authorize\""),
+        "Where a person signs in.",
+    ),
+    key(
+        "upstream.*.oauth.token_url",
+        Kind::Endpoint,
+        Optional("\"https://id.example.com/token\""),
+        "Where tokens come from.",
+    ),
+    key("upstream.*.oauth.scope", Kind::Text, Optional("\"smtp offline_access\""), "What is asked for."),
+    key(
+        "upstream.*.oauth.client_id",
+        Kind::Text,
+        Optional("\"1234.apps.googleusercontent.com\""),
+        "Your registration with the provider.",
+    ),
+    key(
+        "upstream.*.oauth.client_secret_file",
+        Kind::PasswordFile,
+        Optional("\"/etc/waxseal/oauth-client\""),
+        "A file that holds its secret, where there is one.",
+    ),
+    key(
+        "upstream.*.proxy",
+        Kind::Proxy,
+        Optional("\"socks5://127.0.0.1:1080\""),
+        "A SOCKS5 proxy, socks5://[user:password@]host:port, that also resolves the provider's name.",
+    ),
     key(
         "upstream.*.timeout",
         Kind::Period(SECOND, HOUR),
@@ -413,7 +459,6 @@ pub(super) static KEYS: &[Key] = &[
         "Refuse a From or Sender field with an address that is not the sender's own; senders with a login of ours only.",
     ),
     later("upstream.*.verify"),
-    later("upstream.*.oauth"),
     key(
         "upstream.*.delivery",
         Kind::Word(&["direct", "queue"], &[]),
@@ -460,7 +505,6 @@ pub(super) static KEYS: &[Key] = &[
     holder("upstream.*.rate", Kind::Inline, "Queued mail: no more messages than this in this time."),
     key("upstream.*.rate.messages", Kind::Number(1, 1_000_000), Optional("30"), "How many."),
     key("upstream.*.rate.per", Kind::Period(SECOND, DAY), Optional("\"1m\""), "In which time."),
-    later("upstream.*.proxy"),
     // ── auth
     holder("auth", Kind::Table, "Who may send."),
     key(

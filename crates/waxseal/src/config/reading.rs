@@ -12,6 +12,7 @@ use super::forms;
 use super::keys::{Key, Kind, Preset};
 use super::network::Network;
 use super::problems::Complaint;
+use super::settings::ProxyConfig;
 use super::source::Source;
 use super::suggestion;
 use super::units;
@@ -35,6 +36,7 @@ pub(super) enum Value {
     Mailboxes(Vec<(Mailbox, Range<usize>)>),
     Path(PathBuf),
     Secret(Secret),
+    Proxy(ProxyConfig),
 }
 
 /// What is wrong with a value. No text of the value belongs in here: it may be a secret.
@@ -102,7 +104,9 @@ fn allow_scalar(key: &Key, value: &Spanned<DeValue<'_>>, source: &mut Source<'_>
             // Whoever mistakes `password_file` for `password` writes the password here.
             Kind::PasswordFile => is_plainly_a_path(text),
             Kind::Host => !text.contains(['@', '/']),
-            Kind::BaseUrl | Kind::StoreUrl | Kind::LinkPatterns => !text.contains(['@', '?', '#', ';']),
+            Kind::BaseUrl | Kind::Endpoint | Kind::StoreUrl | Kind::LinkPatterns => {
+                !text.contains(['@', '?', '#', ';'])
+            }
             _ => !(text.contains('@') && text.contains(['/', ':'])),
         },
         DeValue::Array(_) | DeValue::Table(_) => false,
@@ -212,6 +216,8 @@ fn from_text(key: &Key, text: &str) -> Result<Value, Wrong> {
         Kind::Mailbox => forms::mailbox(text).map(Value::Mailbox),
         Kind::Path | Kind::PasswordFile => forms::path(text).map(Value::Path),
         Kind::Secret => forms::secret(text).map(Value::Secret),
+        Kind::Proxy => forms::proxy(text).map(Value::Proxy),
+        Kind::Endpoint => forms::endpoint(text).map(Value::Text),
         Kind::PasswordHash => forms::password_hash(text).map(Value::Secret),
         _ => Err(wrong_type(key, &DeValue::String(text.into()))),
     }

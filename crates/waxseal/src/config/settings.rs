@@ -157,6 +157,8 @@ pub struct UpstreamConfig {
     pub senders: Vec<AddressPattern>,
     /// What to log in with.
     pub login: UpstreamLogin,
+    /// What stands between us and it.
+    pub proxy: Option<ProxyConfig>,
     /// How long the provider may take for each step.
     pub timeout: Duration,
     /// How many connections it may have at once.
@@ -217,11 +219,41 @@ pub struct Rate {
     pub per: Duration,
 }
 
+/// `upstream.NAME.proxy`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// Host name or IP address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Name and password.
+    pub login: Option<(String, Secret)>,
+}
+
+/// `upstream.NAME.oauth`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuthConfig {
+    /// Where a person signs in.
+    pub authorize_url: String,
+    /// Where tokens come from.
+    pub token_url: String,
+    /// What is asked for.
+    pub scope: String,
+    /// The operator's registration.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Option<Secret>,
+    /// The host in redirects to this machine, as the provider allows it.
+    pub redirect_host: String,
+}
+
 /// What we log in with at an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamLogin {
     /// One account for everybody.
     Account(Credentials),
+    /// An access token for each mailbox.
+    Tokens(OAuthConfig),
     /// What the client logged in with.
     PassThrough,
     /// Nothing.

@@ -80,6 +80,7 @@ fn the_shortest_file_that_runs() {
                 senders: vec![AddressPattern::Anyone],
                 login: UpstreamLogin::PassThrough,
                 timeout: Duration::from_mins(1),
+                proxy: None,
                 pool: 20,
                 from_must_match: true,
                 on_dkim: OnDkim::Keep,
@@ -140,6 +141,11 @@ fn every_key_is_heard() {
     let login: Keys = &[("upstream.*.auth", "'login'"), ("upstream.*.username", "'a'")];
     let none: Keys = &[("upstream.*.auth", "'none'")];
     let queue: Keys = &[("upstream.*.auth", "'none'"), ("upstream.*.delivery", "'queue'")];
+    let oauth: Keys = &[
+        ("upstream.*.auth", "'xoauth2'"),
+        ("upstream.*.oauth.provider", "'google'"),
+        ("upstream.*.oauth.client_id", "'id'"),
+    ];
     let ana: Keys = &[("sender[].address", "'ana@example.com'")];
     // The key, what stands beside it, and a value that is not the default.
     let table: &[(&str, Keys, &str)] = &[
@@ -182,6 +188,13 @@ fn every_key_is_heard() {
         ("upstream.*.password_credential", login, "'password'"),
         ("upstream.*.timeout", &[], "'2m'"),
         ("upstream.*.pool", &[], "7"),
+        ("upstream.*.proxy", &[], "'socks5://ana:p%40ss@[::1]:1080'"),
+        ("upstream.*.oauth.provider", oauth, "'microsoft'"),
+        ("upstream.*.oauth.authorize_url", oauth, "'https://id.example.com/a?x=y'"),
+        ("upstream.*.oauth.token_url", oauth, "'http://127.0.0.1:8080/t'"),
+        ("upstream.*.oauth.scope", oauth, "'smtp'"),
+        ("upstream.*.oauth.client_id", oauth, "'other'"),
+        ("upstream.*.oauth.client_secret_file", oauth, "'password'"),
         ("upstream.*.on_dkim", &[], "'strip'"),
         ("upstream.*.delivery", none, "'queue'"),
         ("upstream.*.on_unavailable", none, "'queue'"),
