@@ -8,7 +8,7 @@ use crate::rewriting::{Tracking, rewrite};
 use crate::rewritten::Rewritten;
 
 impl Relay {
-    /// [`rewrite`] on another thread, so that neither a panic nor a slow message takes anybody with it: then
+    /// [`crate::rewrite()`] on another thread, so that neither a panic nor a slow message takes anybody with it: then
     /// the message stays as it came.
     pub(crate) async fn rewrite_in_time(&self, content: &Arc<Vec<u8>>, tracking: Tracking) -> Rewritten {
         let (source, turns, id) = (content.clone(), self.rewriting_turns.clone(), tracking.id);
