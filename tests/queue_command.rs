@@ -1,5 +1,7 @@
 //! `waxseal queue …` on a queue that nobody works, and on one that somebody does.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -266,7 +268,7 @@ async fn an_empty_queue_is_said_to_be_one() {
 #[cfg(unix)]
 fn is_private(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file).unwrap().permissions().mode() & 0o077 == 0
+    std::fs::metadata(file).unwrap().permissions().mode() & 0o777 == 0o600
 }
 
 #[cfg(not(unix))]

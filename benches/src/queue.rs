@@ -37,7 +37,7 @@ pub(crate) async fn measure(messages: usize, rounds: usize) -> anyhow::Result<()
             let file = through_files(folder.path(), producers, messages).await?;
             let mut log = through_log(&folder.path().join("log"), producers, messages).await?;
             let (queued, filed, logged) = (queue.per_second(), file.per_second(), log.per_second());
-            let mut millis = |share, of: &mut Latencies| of.quantile(share).as_secs_f64() * 1e3;
+            let millis = |share, of: &mut Latencies| of.quantile(share).as_secs_f64() * 1e3;
             figures.push([
                 queued,
                 filed,
