@@ -38,6 +38,10 @@ bench *ARGS:
     cargo build --release --locked -p waxseal
     cargo run --release --locked -p waxseal-bench -- {{ARGS}}
 
+# Rewriting alone, step by step beside yardsticks, and the memory it takes
+bench-rewriting:
+    cargo bench --locked -p waxseal-bench --bench rewriting --bench memory
+
 # Writes the expectations anew; read the diff as code
 bless:
     UPDATE=1 cargo test --locked --test messages --test config
@@ -46,6 +50,6 @@ bless:
 fuzz-smoke:
     mkdir -p fuzz/corpus && cd fuzz && for target in mime_locate splice rewrite survey; do RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target -- -max_total_time=60 -dict=waxseal.dict; done
 
-# Seeds a bug at a time and demands that the tests see it; half an hour
+# Seeds a bug at a time into a copy and demands that the tests see it; a quarter of an hour
 mutations:
     tests/mutations/run.sh

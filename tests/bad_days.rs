@@ -191,6 +191,28 @@ async fn too_large_is_said_before_and_after_and_the_connection_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn mail_that_takes_too_long_to_rewrite_goes_out_as_it_came_and_holds_up_no_other() {
+    let provider = Provider::start(Script::default()).await;
+    let relay = Relay::start_with(|smtp| {
+        open_listener(smtp) + &plain_upstream(provider.address) + "[limits]\nrewrite_time = \"100ms\"\n"
+    });
+    let mut client = Client::greeted(relay.smtp);
+    let long = [TRACKED, &b"<p><a href=\"https://example.org/x\">x</a></p>\r\n".repeat(65_000)].concat();
+    // More of them than may be rewritten at once: they would take many seconds if they ran on.
+    for number in 0..10 {
+        assert!(client.mail(&["jo@example.net"], &long).starts_with("250"));
+        let received = provider.received().remove(number).content;
+        assert!(received.ends_with(&long), "message {number} did not come as it was");
+    }
+    let messages = relay.json("messages");
+    let slow = messages.iter().filter(|message| message.to_string().contains("too_slow")).count();
+    assert_eq!(slow, 10);
+    assert!(client.mail(&["jo@example.net"], TRACKED).starts_with("250"));
+    let last = provider.received().pop().unwrap().content;
+    assert!(String::from_utf8_lossy(&last).contains("/o/"), "the next one is tracked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn term_lets_what_is_under_way_finish() {
     let provider = Provider::start(Script::default()).await;
     let relay = Relay::start(provider.address);

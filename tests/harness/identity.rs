@@ -138,6 +138,11 @@ fn walk(before: &[u8], after: &[u8], base_url: &str, changes: &mut Changes) -> R
         {
             return Ok(());
         }
+        // A line that the link on it would make too long ends before it.
+        if let Some((blanks, line_end)) = line_end_for_blanks(&before[i..], &after[j..]) {
+            (i, j) = (i + blanks, j + line_end);
+            continue;
+        }
         let lost = || lost(before, after, i, j);
         // How far back the two texts may share the beginning of what differs.
         let (new_pixel, old_pixel) = (tag_around(after, j, base_url), tag_around(before, i, base_url));
@@ -171,6 +176,14 @@ fn walk(before: &[u8], after: &[u8], base_url: &str, changes: &mut Changes) -> R
         }
     }
     Ok(())
+}
+
+/// How many blanks before `href` in the one text became how long a line end in the other.
+fn line_end_for_blanks(before: &[u8], after: &[u8]) -> Option<(usize, usize)> {
+    let blanks = before.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+    let line_end = [&b"\r\n"[..], b"\n"].into_iter().find(|end| after.starts_with(end))?.len();
+    let (old, new) = (before.get(blanks..blanks + 4)?, after.get(line_end..line_end + 4)?);
+    (blanks > 0 && old.eq_ignore_ascii_case(b"href") && old == new).then_some((blanks, line_end))
 }
 
 /// The end of the attribute value that begins at `start`, and where `text` goes on as `rest` does.

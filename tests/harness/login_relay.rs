@@ -16,6 +16,8 @@ pub struct LoginRelay {
 }
 
 impl LoginRelay {
+    /// The messages of the collection come from all sorts of people, so From is not held to the login here.
+    ///
     /// A relay with both kinds of TLS and a local sender, in front of whoever listens at `provider`.
     pub fn before(provider: SocketAddr) -> Self {
         let authority = Authority::new();
@@ -29,7 +31,7 @@ impl LoginRelay {
             "[[smtp]]\nlisten = \"{implicit}\"\ntls = \"implicit\"\n[[smtp]]\nlisten = \"{starttls}\"\ntls = \"starttls\"\n\
              [tls]\nmode = \"files\"\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\
              [tracking]\nbase_url = \"http://{tracking}\"\nlisten = \"{tracking}\"\ndefaults = {{ opens = true, links = true }}\nsticky = \"off\"\n\
-             [store]\nurl = \"sqlite:waxseal.db\"\nspool = \"spool\"\nsigning_key_file = \"links.key\"\n{}",
+             [store]\nurl = \"sqlite:waxseal.db\"\nspool = \"spool\"\nsigning_key_file = \"links.key\"\n{}from_must_match = false\n",
             plain_upstream(provider)
         );
         std::fs::write(folder.path().join("waxseal.toml"), config).unwrap();

@@ -6,7 +6,7 @@ use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use memchr::{memchr3, memrchr};
 
 use crate::line::{Line, LineCursor, line_at, line_end_of};
-use crate::position_map::PositionMap;
+use crate::receiver::Receiver;
 use crate::splice::Change;
 use crate::{DecodeError, Decoded};
 
@@ -19,15 +19,14 @@ const MAX_LINE_OCTETS: usize = 76;
 
 /// Refuses whatever programs read differently: octets outside the alphabet other than white space, text behind the
 /// padding, a last group that is not whole.
-pub(crate) fn decode(encoded: &[u8]) -> Result<(Vec<u8>, PositionMap), DecodeError> {
-    let mut decoder = Decoder { octets: Vec::with_capacity(encoded.len() / 4 * 3), ..Decoder::default() };
-    let mut map = PositionMap::default();
+pub(crate) fn decode_to(out: &mut impl Receiver, encoded: &[u8]) -> Result<(), DecodeError> {
+    let mut decoder = Decoder { out, octets: Vec::new(), waiting: Vec::new(), padded: false };
     for line in lines(encoded) {
         let (start, text) = (line.start, &encoded[line]);
         // A line may be as long as the text.
         for (at, text) in text.chunks(512).enumerate() {
             if decoder.waiting.len().is_multiple_of(4) {
-                map.note(decoder.octets.len() + decoder.waiting.len() / 4 * 3, start + at * 512);
+                decoder.out.place(decoder.waiting.len() / 4 * 3, start + at * 512);
             }
             if memchr3(b' ', b'\t', b'\r', text).is_some() {
                 for word in text.split(u8::is_ascii_whitespace) {
@@ -39,7 +38,7 @@ pub(crate) fn decode(encoded: &[u8]) -> Result<(Vec<u8>, PositionMap), DecodeErr
         }
     }
     decoder.decode_groups()?;
-    if decoder.waiting.is_empty() { Ok((decoder.octets, map)) } else { Err(DecodeError::NotBase64) }
+    if decoder.waiting.is_empty() { Ok(()) } else { Err(DecodeError::NotBase64) }
 }
 
 /// The lines, without white space at their ends.
@@ -61,15 +60,16 @@ fn trimmed(encoded: &[u8], line: Range<usize>) -> Range<usize> {
     start..start + text.trim_ascii().len()
 }
 
-#[derive(Default)]
-struct Decoder {
+struct Decoder<'o, R> {
+    out: &'o mut R,
+    /// Room for what is decoded at a time.
     octets: Vec<u8>,
     /// Characters that were not decoded yet; a few thousand are decoded at a time.
     waiting: Vec<u8>,
     padded: bool,
 }
 
-impl Decoder {
+impl<R: Receiver> Decoder<'_, R> {
     fn push(&mut self, characters: &[u8]) -> Result<(), DecodeError> {
         if self.padded && !characters.is_empty() {
             return Err(DecodeError::NotBase64);
@@ -80,12 +80,13 @@ impl Decoder {
 
     fn decode_groups(&mut self) -> Result<(), DecodeError> {
         let whole = self.waiting.len() / 4 * 4;
-        let before = self.octets.len();
+        self.octets.clear();
         BASE64.decode_vec(&self.waiting[..whole], &mut self.octets).map_err(|_| DecodeError::NotBase64)?;
         if self.padded && whole > 0 {
             return Err(DecodeError::NotBase64);
         }
-        self.padded = self.octets.len() - before < whole / 4 * 3;
+        self.out.take(&self.octets);
+        self.padded = self.octets.len() < whole / 4 * 3;
         self.waiting.drain(..whole);
         Ok(())
     }
@@ -96,10 +97,9 @@ impl Decoder {
 /// Only the groups from a change to the next place where old and new groups begin with the same octet are written anew,
 /// in lines as wide as the part's own. There is such a place right behind changes of the length by multiples
 /// of three; behind others everything up to the end is written anew.
-pub(crate) fn splice(encoded: &[u8], decoded: &Decoded, changes: &[Change<'_>]) -> Vec<u8> {
+pub(crate) fn splice(out: &mut Vec<u8>, encoded: &[u8], decoded: &Decoded, changes: &[Change<'_>]) {
     let octets = decoded.octets.as_slice();
-    let added: usize = changes.iter().map(|change| change.replacement.len()).sum();
-    let mut writer = Writer::new(encoded, encoded.len() + added * 3 / 2);
+    let mut writer = Writer::behind(out, encoded);
     let mut lines = LineCursor::new(encoded);
     let mut copied = 0;
     let mut changes = changes.iter().peekable();
@@ -137,7 +137,6 @@ pub(crate) fn splice(encoded: &[u8], decoded: &Decoded, changes: &[Change<'_>]) 
         copied = writer.join(copied, &mut lines);
     }
     writer.copy(&encoded[copied..]);
-    writer.out
 }
 
 /// Where the group begins whose first octet is `decoded_at`, a multiple of three; behind the last group if there is none.
@@ -158,8 +157,10 @@ fn character(encoded: &[u8], decoded: &Decoded, decoded_at: usize, in_group: usi
 }
 
 /// Writes base64 in lines.
-struct Writer {
-    out: Vec<u8>,
+struct Writer<'o> {
+    out: &'o mut Vec<u8>,
+    /// Where the text begins in it.
+    start: usize,
     column: usize,
     width: usize,
     line_end: &'static [u8],
@@ -167,15 +168,16 @@ struct Writer {
     group: Vec<u8>,
 }
 
-impl Writer {
-    fn new(encoded: &[u8], octets: usize) -> Self {
+impl<'o> Writer<'o> {
+    fn behind(out: &'o mut Vec<u8>, encoded: &[u8]) -> Self {
         let mut lines = lines(encoded).map(|line| line.len()).filter(|&length| length > 0);
         let width = match (lines.next(), lines.next()) {
             (Some(first), Some(_)) => first,
             (first, _) => first.unwrap_or_default().max(MAX_LINE_OCTETS),
         };
         Self {
-            out: Vec::with_capacity(octets),
+            start: out.len(),
+            out,
             column: 0,
             width,
             line_end: line_end_of(encoded),
@@ -237,10 +239,12 @@ impl Writer {
     }
 
     fn take_back_line_end(&mut self) {
-        let end = self.out.strip_suffix(b"\n").unwrap_or(&self.out);
-        let end = end.strip_suffix(b"\r").unwrap_or(end).len();
+        let text = &self.out[self.start..];
+        let line = text.strip_suffix(b"\n").unwrap_or(text);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        self.column = line.len() - memrchr(b'\n', line).map_or(0, |lf| lf + 1);
+        let end = self.start + line.len();
         self.out.truncate(end);
-        self.column = end - memrchr(b'\n', &self.out).map_or(0, |lf| lf + 1);
     }
 
     /// Prepares for copying on from `at`, where old groups go on; says from where to copy.
@@ -248,7 +252,7 @@ impl Writer {
         let rest = lines.rest(at);
         // An empty line would end the part for some programs.
         if rest.is_empty() && self.column == 0 {
-            if self.out.is_empty() {
+            if self.out.len() == self.start {
                 return lines.line(at).end.max(at);
             }
             self.take_back_line_end();
@@ -265,6 +269,10 @@ mod tests {
     use super::*;
     use crate::{Edit, TransferEncoding};
 
+    fn decoded(encoded: &str) -> Result<Vec<u8>, DecodeError> {
+        crate::decode(encoded.as_bytes(), TransferEncoding::Base64).map(|decoded| decoded.octets)
+    }
+
     #[test]
     fn text_is_decoded() {
         for (case, encoded, text) in [
@@ -278,7 +286,7 @@ mod tests {
             ("nothing", "", ""),
             ("only line ends", "\r\n\r\n", ""),
         ] {
-            let (octets, _) = decode(encoded.as_bytes()).unwrap();
+            let octets = decoded(encoded).unwrap();
             assert_eq!(String::from_utf8_lossy(&octets), text, "{case}");
         }
         for (case, encoded) in [
@@ -290,10 +298,10 @@ mod tests {
             ("padding alone", "===="),
             ("url-safe", "aGV-bG8="),
         ] {
-            assert_eq!(decode(encoded.as_bytes()), Err(DecodeError::NotBase64), "{case}");
+            assert_eq!(decoded(encoded), Err(DecodeError::NotBase64), "{case}");
         }
         let long = format!("{}={}", "A".repeat(4095), "AAAA");
-        assert_eq!(decode(long.as_bytes()), Err(DecodeError::NotBase64), "padding at the end of a block");
+        assert_eq!(decoded(&long), Err(DecodeError::NotBase64), "padding at the end of a block");
     }
 
     fn spliced(encoded: &str, edits: &[(Range<usize>, &str)]) -> String {

@@ -54,6 +54,25 @@ pub(crate) fn holds_delimiter<'a>(text: &[u8], mut boundaries: impl Iterator<Ite
     boundaries.any(|boundary| memmem::find(text, &[b"--", boundary].concat()).is_some())
 }
 
+/// The same for one that closes its multipart.
+pub(crate) fn holds_closing_delimiter<'a>(
+    text: &[u8],
+    mut boundaries: impl Iterator<Item = &'a [u8]>,
+) -> bool {
+    boundaries.any(|boundary| memmem::find(text, &[b"--", boundary, b"--"].concat()).is_some())
+}
+
+/// Does the text, which may hold headers, name one of these boundaries as that of a multipart?
+pub(crate) fn declares_boundary<'a>(text: &[u8], mut boundaries: impl Iterator<Item = &'a [u8]>) -> bool {
+    boundaries.any(|boundary| {
+        memmem::find_iter(text, boundary).any(|at| {
+            let before = text[..at].strip_suffix(b"\"").unwrap_or(&text[..at]);
+            let ends = text.get(at + boundary.len()).is_none_or(|next| b"\"; \t\r\n".contains(next));
+            before.ends_with(b"=") && ends
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +116,23 @@ mod tests {
         let boundaries = || ["b".as_bytes(), b"c"].into_iter();
         assert!(holds_delimiter(b"x--c y", boundaries()));
         assert!(!holds_delimiter(b"x-b -- b", boundaries()));
+        assert!(holds_closing_delimiter(b"x--c--y", boundaries()));
+        assert!(!holds_closing_delimiter(b"x--c -- y", boundaries()));
+    }
+
+    #[test]
+    fn boundaries_in_headers_are_seen() {
+        for (text, declares) in [
+            ("Content-Type: multipart/mixed; boundary=b", true),
+            ("boundary=\"c\"\r\n", true),
+            ("boundary=b; x=y", true),
+            ("boundary=bb", false),
+            ("b=b'", false),
+            ("--b\r\n", false),
+            ("", false),
+        ] {
+            let boundaries = ["b".as_bytes(), b"c"].into_iter();
+            assert_eq!(declares_boundary(text.as_bytes(), boundaries), declares, "{text}");
+        }
     }
 }

@@ -38,6 +38,7 @@ mod walk;
 mod base64_body;
 mod position_map;
 mod quoted_printable;
+mod receiver;
 mod seven_bit;
 mod splice;
 mod transfer_encoding;
@@ -48,5 +49,5 @@ pub use header::{HeaderField, field_bodies, header_end, header_fields, remove_fi
 pub use locate::{LeftPart, Located, Obstacle, TextPart, locate};
 pub use sealed::Sealed;
 pub use seven_bit::{NotConvertible, to_seven_bit};
-pub use splice::{Edit, SpliceError, splice};
+pub use splice::{Edit, SpliceError, splice, splice_into};
 pub use transfer_encoding::{DecodeError, Decoded, TransferEncoding, decode};

@@ -2,11 +2,11 @@ mod splicing;
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr_iter, memchr2};
 
 use crate::DecodeError;
 use crate::line::trim_blanks_end;
-use crate::position_map::PositionMap;
+use crate::receiver::{Block, Receiver};
 
 pub(crate) use splicing::splice;
 
@@ -104,8 +104,20 @@ const HEX_VALUES: [u8; 256] = {
     values
 };
 
-pub(crate) fn decode(encoded: &[u8]) -> Result<(Vec<u8>, PositionMap), DecodeError> {
-    if may_have_padding(encoded) { decode_pieces(encoded) } else { decode_unpadded(encoded) }
+/// About how many octets it decodes to: rarely more.
+pub(crate) fn decoded_octets(encoded: &[u8]) -> usize {
+    encoded.len().saturating_sub(2 * memchr_iter(b'=', encoded).count())
+}
+
+pub(crate) fn decode_to(out: &mut impl Receiver, encoded: &[u8]) -> Result<(), DecodeError> {
+    let mut block = Block::before(out);
+    if may_have_padding(encoded) {
+        decode_pieces(&mut block, encoded)?;
+    } else {
+        decode_unpadded(&mut block, encoded)?;
+    }
+    block.hand_on();
+    Ok(())
 }
 
 /// Does a blank stand before any line end, or what might be one?
@@ -120,50 +132,46 @@ fn may_have_padding(encoded: &[u8]) -> bool {
     padded > 0 || matches!(encoded.last(), Some(b' ' | b'\t'))
 }
 
-fn decode_pieces(encoded: &[u8]) -> Result<(Vec<u8>, PositionMap), DecodeError> {
-    let mut octets = Vec::with_capacity(encoded.len());
-    let mut map = PositionMap::default();
+fn decode_pieces(out: &mut Block<'_, impl Receiver>, encoded: &[u8]) -> Result<(), DecodeError> {
     for (piece, span) in (Pieces { encoded, at: 0 }) {
         let end = span.end;
         match piece {
-            Piece::Text => octets.extend_from_slice(&encoded[span]),
-            Piece::Octet(octet) => octets.push(octet),
-            Piece::StrayEquals => octets.push(stray_equals(encoded, span.start)?),
+            Piece::Text => out.run(encoded, span),
+            Piece::Octet(octet) => out.octet(octet),
+            Piece::StrayEquals => out.octet(stray_equals(encoded, span.start)?),
             Piece::SoftBreak | Piece::Padding => continue,
         }
-        map.note(octets.len(), end);
+        out.place(end);
     }
-    Ok((octets, map))
+    Ok(())
 }
 
 /// The same where nothing is special but the equals sign, as in nearly all mail: this runs twice over each changed part.
-fn decode_unpadded(encoded: &[u8]) -> Result<(Vec<u8>, PositionMap), DecodeError> {
-    let mut octets = Vec::with_capacity(encoded.len());
-    let mut map = PositionMap::default();
+fn decode_unpadded(out: &mut Block<'_, impl Receiver>, encoded: &[u8]) -> Result<(), DecodeError> {
     let mut at = 0;
     while let Some(text) = memchr(b'=', &encoded[at..]) {
-        octets.extend_from_slice(&encoded[at..at + text]);
+        out.run(encoded, at..at + text);
         at += text;
-        map.note(octets.len(), at);
+        out.place(at);
         // They come in runs: a character of UTF-8 is two or more.
         while let [b'=', behind @ ..] = &encoded[at..] {
             if let [high, low, ..] = behind
                 && let Some(octet) = hex_octet(*high, *low)
             {
-                octets.push(octet);
+                out.octet(octet);
                 at += 3;
             } else if let Some(length) = soft_break(behind) {
                 // Noted before it: what is written at the end goes before a last soft break.
-                map.note(octets.len(), at);
+                out.place(at);
                 at += 1 + length;
             } else {
-                octets.push(stray_equals(encoded, at)?);
+                out.octet(stray_equals(encoded, at)?);
                 at += 1;
             }
         }
     }
-    octets.extend_from_slice(&encoded[at..]);
-    Ok((octets, map))
+    out.run(encoded, at..encoded.len());
+    Ok(())
 }
 
 /// An equals sign for itself, unless what follows is another: some programs pass over the two octets behind a stray
@@ -178,6 +186,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::receiver::Kept;
+
+    fn decode_by(
+        way: impl Fn(&mut Block<'_, Kept>, &[u8]) -> Result<(), DecodeError>,
+        encoded: &[u8],
+    ) -> Result<Kept, DecodeError> {
+        let mut kept = Kept::default();
+        let mut block = Block::before(&mut kept);
+        way(&mut block, encoded)?;
+        block.hand_on();
+        Ok(kept)
+    }
 
     proptest! {
         #[test]
@@ -186,11 +206,13 @@ mod tests {
             if may_have_padding(encoded) {
                 return Ok(());
             }
-            let (plainly, pieces) = (decode_unpadded(encoded), decode_pieces(encoded));
-            prop_assert_eq!(plainly.clone().map(|(octets, _)| octets), pieces.map(|(octets, _)| octets));
-            if let Ok((octets, map)) = plainly {
+            let plainly = decode_by(decode_unpadded, encoded);
+            let pieces = decode_by(decode_pieces, encoded);
+            let octets = |kept: &Result<Kept, DecodeError>| kept.as_ref().map(|kept| kept.octets.clone()).map_err(|error| *error);
+            prop_assert_eq!(octets(&plainly), octets(&pieces));
+            if let Ok(Kept { octets, map }) = plainly {
                 let (decoded, at) = map.before(octets.len());
-                let (rest, _) = decode_pieces(&encoded[at..])?;
+                let rest = decode_by(decode_pieces, &encoded[at..])?.octets;
                 prop_assert_eq!(&octets[decoded..], rest);
             }
         }
@@ -212,8 +234,13 @@ mod tests {
         }
     }
 
+    fn decoded(encoded: &str) -> Result<Vec<u8>, DecodeError> {
+        let mut kept = Kept::default();
+        decode_to(&mut kept, encoded.as_bytes()).map(|()| kept.octets)
+    }
+
     fn text_of(encoded: &str) -> String {
-        String::from_utf8_lossy(&decode(encoded.as_bytes()).unwrap().0).into_owned()
+        String::from_utf8_lossy(&decoded(encoded).unwrap()).into_owned()
     }
 
     #[test]
@@ -238,7 +265,7 @@ mod tests {
             assert_eq!(text_of(encoded), text, "{case}");
         }
         for (encoded, at) in [("==41", 0), ("a=x=41", 1), ("= =\r\n", 0)] {
-            assert_eq!(decode(encoded.as_bytes()), Err(DecodeError::NotQuotedPrintable { at }), "{encoded}");
+            assert_eq!(decoded(encoded), Err(DecodeError::NotQuotedPrintable { at }), "{encoded}");
         }
     }
 }

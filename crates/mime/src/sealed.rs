@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use memchr::memmem;
+use memchr::{memchr_iter, memchr3, memmem};
 
 use crate::media_type::Parameterized;
 use crate::part_header::PartHeader;
@@ -50,6 +50,7 @@ pub(crate) fn holds_armour(body: &[u8], encoding: Option<TransferEncoding>, html
     let text = match encoding {
         // No encoder writes these letters otherwise.
         Some(TransferEncoding::QuotedPrintable) if memmem::find(body, b"PGP").is_none() => return false,
+        Some(TransferEncoding::Base64) if holds_no_begin(body) => return false,
         Some(encoding @ (TransferEncoding::QuotedPrintable | TransferEncoding::Base64)) => {
             decode(body, encoding).map_or(Cow::Borrowed(body), |decoded| Cow::Owned(decoded.octets))
         }
@@ -65,9 +66,52 @@ pub(crate) fn holds_armour(body: &[u8], encoding: Option<TransferEncoding>, html
     })
 }
 
+/// Is this base64 text surely without the word `BEGIN`? Saves decoding it once more in nearly all mail.
+fn holds_no_begin(body: &[u8]) -> bool {
+    // `BEG`, `EGI` or `GIN` make a group of their own, wherever the word begins.
+    const GROUPS: [&[u8]; 3] = [b"QkVH", b"RUdJ", b"R0lO"];
+    // Lines hold whole groups, and nothing that would shift them; armour itself, under a wrong name, is no base64.
+    let (mut start, mut whole, mut carriage_returns) = (0, true, 0);
+    for end in memchr_iter(b'\n', body).chain([body.len()]) {
+        let line = &body[start..end];
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
+        carriage_returns += line.len() - text.len();
+        whole &= text.len().is_multiple_of(4);
+        start = end + 1;
+    }
+    whole
+        && memchr_iter(b'\r', body).count() == carriage_returns
+        && memchr3(b' ', b'\t', b'-', body).is_none()
+        && GROUPS.iter().all(|group| memmem::find(body, group).is_none())
+}
+
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
+
+    #[test]
+    fn armour_is_seen_however_base64_is_cut() {
+        for before in 0..7 {
+            for width in [1, 4, 57, 60, 75, 76, 1000] {
+                for line_end in ["\r\n", "\n", " \r\n", "\r"] {
+                    let holds = |word: &str| {
+                        let text = format!("{}\n-----{word} PGP MESSAGE-----\n", "x".repeat(before));
+                        let encoded = STANDARD.encode(text).into_bytes();
+                        let lines: Vec<&[u8]> = encoded.chunks(width).collect();
+                        let body = lines.join(line_end.as_bytes());
+                        holds_armour(&body, Some(TransferEncoding::Base64), false)
+                    };
+                    assert!(holds("BEGIN"), "{before} {width} {line_end:?}");
+                    assert!(!holds("BEGUN"), "{before} {width} {line_end:?}");
+                }
+            }
+        }
+        assert!(holds_no_begin(b"eHh4\r\neHg="));
+        assert!(!holds_no_begin(b"eHh4e\r\nHg="));
+    }
 
     #[test]
     fn armour_is_seen_where_it_seals() {

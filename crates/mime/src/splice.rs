@@ -1,6 +1,10 @@
 use std::ops::Range;
 
-use crate::{Decoded, TransferEncoding, base64_body, decode, quoted_printable, unencoded};
+use memchr::memmem;
+
+use crate::receiver::Comparison;
+use crate::transfer_encoding::decode_to;
+use crate::{Decoded, TransferEncoding, base64_body, quoted_printable, unencoded};
 
 /// One change to a decoded body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,9 @@ pub enum SpliceError {
     /// The result does not read back as intended, or `decoded` is not what `encoded` decodes to.
     #[error("the changed body does not read back as intended")]
     SelfCheckFailed,
+    /// A line would begin as a delimiter does that did not, and the part might end there.
+    #[error("a line of the changed body would begin as a delimiter does")]
+    LikeDelimiter,
     /// Two edits change the same octets.
     #[error("two edits overlap")]
     Overlap,
@@ -58,30 +65,80 @@ pub(crate) struct Change<'a> {
 /// edit are encoded anew and decode to the same. Without edits, or with edits that change nothing, the result is `encoded`.
 /// Edits may come in any order; of two insertions at one place the first given comes first.
 ///
-/// The result is decoded again and compared with the edited text before it is returned.
+/// The result is decoded again and compared with the edited text before it is returned, and has no more lines that begin as a
+/// delimiter does.
 pub fn splice(encoded: &[u8], decoded: &Decoded, edits: &[Edit<'_>]) -> Result<Vec<u8>, SpliceError> {
+    let added: usize = edits.iter().map(|edit| edit.replacement.len()).sum();
+    let mut out = Vec::with_capacity(encoded.len() + added * 3 / 2);
+    splice_into(&mut out, encoded, decoded, edits).map(|()| out)
+}
+
+/// [`splice`], with the result written behind what `out` holds: a message need not be copied together from its parts. After
+/// an error `out` is as it was.
+pub fn splice_into(
+    out: &mut Vec<u8>,
+    encoded: &[u8],
+    decoded: &Decoded,
+    edits: &[Edit<'_>],
+) -> Result<(), SpliceError> {
     if encoded.len() != decoded.encoded_octets {
         return Err(SpliceError::SelfCheckFailed);
     }
     let changes = in_order(decoded, edits)?;
     if changes.is_empty() {
-        return Ok(encoded.to_vec());
+        out.extend_from_slice(encoded);
+        return Ok(());
     }
     if encoded.is_empty() {
         return Err(SpliceError::EmptyBody);
     }
-    let spliced = match decoded.encoding {
+    let before = out.len();
+    let spliced = write(out, encoded, decoded, &changes)
+        .and_then(|()| check(&out[before..], encoded, decoded, &changes));
+    if spliced.is_err() {
+        out.truncate(before);
+    }
+    spliced
+}
+
+fn write(
+    out: &mut Vec<u8>,
+    encoded: &[u8],
+    decoded: &Decoded,
+    changes: &[Change<'_>],
+) -> Result<(), SpliceError> {
+    match decoded.encoding {
         TransferEncoding::SevenBit | TransferEncoding::EightBit | TransferEncoding::Binary => {
-            unencoded::splice(encoded, &changes)?
+            return unencoded::splice(out, encoded, changes);
         }
-        TransferEncoding::QuotedPrintable => quoted_printable::splice(encoded, decoded, &changes),
-        TransferEncoding::Base64 => base64_body::splice(encoded, decoded, &changes),
-    };
-    let read_back = decode(&spliced, decoded.encoding).map_err(|_| SpliceError::SelfCheckFailed)?;
-    if !is_edited(&read_back.octets, &decoded.octets, &changes) {
+        TransferEncoding::QuotedPrintable => quoted_printable::splice(out, encoded, decoded, changes),
+        TransferEncoding::Base64 => base64_body::splice(out, encoded, decoded, changes),
+    }
+    Ok(())
+}
+
+/// Decodes the result and compares every octet with the edited text.
+fn check(
+    spliced: &[u8],
+    encoded: &[u8],
+    decoded: &Decoded,
+    changes: &[Change<'_>],
+) -> Result<(), SpliceError> {
+    let mut comparison = Comparison::with(edited(&decoded.octets, changes));
+    let read_back = decode_to(&mut comparison, spliced, decoded.encoding);
+    if read_back.is_err() || !comparison.ends_the_same() {
         return Err(SpliceError::SelfCheckFailed);
     }
-    Ok(spliced)
+    if lines_like_delimiters(spliced) > lines_like_delimiters(encoded) {
+        return Err(SpliceError::LikeDelimiter);
+    }
+    Ok(())
+}
+
+/// Lines that begin as a delimiter does (RFC 2046 §5.1.1). An edit must never make one more: that alone could change
+/// which part is which.
+fn lines_like_delimiters(encoded: &[u8]) -> usize {
+    usize::from(encoded.starts_with(b"--")) + memmem::find_iter(encoded, b"\n--").count()
 }
 
 /// The edits that change something, by position.
@@ -104,23 +161,19 @@ fn in_order<'a>(decoded: &Decoded, edits: &[Edit<'a>]) -> Result<Vec<Change<'a>>
     if overlap { Err(SpliceError::Overlap) } else { Ok(changes) }
 }
 
-/// Is `octets` the text `before` with the changes made?
-fn is_edited(octets: &[u8], before: &[u8], changes: &[Change<'_>]) -> bool {
-    let mut rest = Some(octets);
-    let mut expect = |text: &[u8]| rest = rest.and_then(|rest| rest.strip_prefix(text));
-    let mut copied = 0;
-    for change in changes {
-        expect(&before[copied..change.range.start]);
-        expect(change.replacement);
-        copied = change.range.end;
-    }
-    expect(&before[copied..]);
-    rest == Some(b"")
+/// The text with the changes made, in pieces.
+fn edited<'a>(before: &'a [u8], changes: &'a [Change<'_>]) -> impl Iterator<Item = &'a [u8]> {
+    let starts = std::iter::once(0).chain(changes.iter().map(|change| change.range.end));
+    let ends = changes.iter().map(|change| change.range.start).chain([before.len()]);
+    let kept = starts.zip(ends).map(|(start, end)| &before[start..end]);
+    let replacements = changes.iter().map(|change| change.replacement).chain([b"".as_slice()]);
+    kept.zip(replacements).flat_map(|(kept, replacement)| [kept, replacement])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode;
 
     #[test]
     fn odd_edits_are_refused() {
@@ -160,6 +213,24 @@ mod tests {
         let edits = [Edit { range: 0..0, replacement: b"x" }];
         assert_eq!(splice(b"", &decoded, &edits), Err(SpliceError::EmptyBody));
         assert_eq!(splice(b"", &decoded, &[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn no_line_like_a_delimiter_is_made() {
+        let spliced = |encoded: &[u8], range, replacement| {
+            let decoded = decode(encoded, TransferEncoding::SevenBit).unwrap();
+            splice(encoded, &decoded, &[Edit { range, replacement }])
+        };
+        for (case, encoded, range, replacement, expected) in [
+            ("a line of its own", "a\r\nb\r\n", 3..3, "--b", Err(SpliceError::LikeDelimiter)),
+            ("the first line", "a", 0..0, "--", Err(SpliceError::LikeDelimiter)),
+            ("half of it was there", "a\r\n-b\r\n", 3..3, "-", Err(SpliceError::LikeDelimiter)),
+            ("one for another", "a\r\n--b\r\n", 3..6, "--c", Ok("a\r\n--c\r\n")),
+            ("one less", "--a", 0..1, "", Ok("-a")),
+        ] {
+            let result = spliced(encoded.as_bytes(), range, replacement.as_bytes());
+            assert_eq!(result, expected.map(|text| text.as_bytes().to_vec()), "{case}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use crate::position_map::PositionMap;
+use crate::receiver::{Kept, Receiver};
 use crate::{base64_body, quoted_printable};
 
 /// A content-transfer-encoding (RFC 2045 §6).
@@ -71,14 +72,30 @@ pub fn decode(encoded: &[u8], encoding: TransferEncoding) -> Result<Decoded, Dec
     if u32::try_from(encoded.len()).is_err() {
         return Err(DecodeError::TooLarge);
     }
-    let (octets, map) = match encoding {
-        TransferEncoding::SevenBit | TransferEncoding::EightBit | TransferEncoding::Binary => {
-            (encoded.to_vec(), PositionMap::default())
-        }
-        TransferEncoding::QuotedPrintable => quoted_printable::decode(encoded)?,
-        TransferEncoding::Base64 => base64_body::decode(encoded)?,
-    };
+    let mut kept = Kept::with_capacity(match encoding {
+        TransferEncoding::SevenBit | TransferEncoding::EightBit | TransferEncoding::Binary => encoded.len(),
+        TransferEncoding::QuotedPrintable => quoted_printable::decoded_octets(encoded),
+        TransferEncoding::Base64 => encoded.len() / 4 * 3,
+    });
+    decode_to(&mut kept, encoded, encoding)?;
+    let Kept { octets, map } = kept;
     Ok(Decoded { octets, encoding, encoded_octets: encoded.len(), map })
+}
+
+/// Undoes a content-transfer-encoding. What is refused may have been received in part.
+pub(crate) fn decode_to(
+    out: &mut impl Receiver,
+    encoded: &[u8],
+    encoding: TransferEncoding,
+) -> Result<(), DecodeError> {
+    match encoding {
+        TransferEncoding::SevenBit | TransferEncoding::EightBit | TransferEncoding::Binary => {
+            out.take(encoded);
+            Ok(())
+        }
+        TransferEncoding::QuotedPrintable => quoted_printable::decode_to(out, encoded),
+        TransferEncoding::Base64 => base64_body::decode_to(out, encoded),
+    }
 }
 
 #[cfg(test)]

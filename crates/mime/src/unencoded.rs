@@ -4,34 +4,34 @@ use crate::SpliceError;
 use crate::line::{Line, LineCursor, MAX_LINE_OCTETS};
 use crate::splice::Change;
 
-/// Writes the changes into text that is not encoded.
+/// Writes text that is not encoded, with the changes in it, behind `out`.
 ///
 /// Nothing can be broken here, so it refuses if a line passes 998 octets by a change; one that had passed
 /// them before may grow.
-pub(crate) fn splice(text: &[u8], changes: &[Change<'_>]) -> Result<Vec<u8>, SpliceError> {
-    let added: usize = changes.iter().map(|change| change.replacement.len()).sum();
-    let mut out = Vec::with_capacity(text.len() + added);
+pub(crate) fn splice(out: &mut Vec<u8>, text: &[u8], changes: &[Change<'_>]) -> Result<(), SpliceError> {
+    let before = out.len();
     let mut lines = LineCursor::new(text);
     let mut written = Vec::with_capacity(changes.len());
     let mut copied = 0;
     for change in changes {
         out.extend_from_slice(&text[copied..change.range.start]);
-        let start = out.len();
+        let start = out.len() - before;
         out.extend_from_slice(change.replacement);
         copied = change.range.end;
         let first_line = lines.line(change.range.start).content.len();
         let last_line = lines.line(copied).content.len();
         written.push(Written {
             edit: change.edit,
-            range: start..out.len(),
+            range: start..out.len() - before,
             replaced: change.range.len(),
+            joins: text[change.range.clone()].contains(&b'\n'),
             had_passed: first_line.max(last_line) > MAX_LINE_OCTETS,
         });
     }
     out.extend_from_slice(&text[copied..]);
-    match newly_too_long(&out, &written) {
+    match newly_too_long(&out[before..], &written) {
         Some(edit) => Err(SpliceError::LineTooLong { edit }),
-        None => Ok(out),
+        None => Ok(()),
     }
 }
 
@@ -41,6 +41,8 @@ struct Written {
     range: Range<usize>,
     /// Octets that it stands in the place of.
     replaced: usize,
+    /// A line end among them.
+    joins: bool,
     /// Its line had been too long before.
     had_passed: bool,
 }
@@ -89,7 +91,8 @@ fn blamed(line: &Line, on_line: &[Written]) -> Option<usize> {
     let mut length = line.content.len().saturating_sub(growth);
     let passes = |change: &&Written| {
         length += change.growth(line);
-        length > MAX_LINE_OCTETS
+        // Where two lines become one, an edit that adds nothing is not to blame, be it the first.
+        length > MAX_LINE_OCTETS && (change.growth(line) > 0 || change.joins)
     };
     on_line.iter().find(passes).or(on_line.last()).map(|change| change.edit)
 }
@@ -111,6 +114,12 @@ mod tests {
             ("the second passes", x(996), vec![(5..5, "u"), (9..9, "uu")], too_long(1)),
             ("counted as they were given", x(996), vec![(9..9, "uu"), (5..5, "u")], too_long(0)),
             ("two lines joined", x(600) + "\r\n" + &x(600), vec![(600..602, "")], too_long(0)),
+            (
+                "two lines joined behind a change that adds nothing",
+                x(600) + "\r\n" + &x(600),
+                vec![(5..6, "u"), (600..602, "\r")],
+                too_long(1),
+            ),
             ("longer, and shorter behind it", x(990), vec![(5..5, "123456789"), (900..980, "")], Ok(())),
             ("a line end written", x(998), vec![(500..500, "u\r\nu")], Ok(())),
             (

@@ -1,6 +1,8 @@
 use std::ops::Range;
 
-use crate::delimiter::{delimiter_at, holds_delimiter, next_delimiter};
+use crate::delimiter::{
+    declares_boundary, delimiter_at, holds_closing_delimiter, holds_delimiter, next_delimiter,
+};
 use crate::media_type::Parameterized;
 use crate::part_header::PartHeader;
 use crate::sealed::seal_of;
@@ -222,7 +224,8 @@ impl<'a> Walk<'a> {
         let (shows, unknown) = match subtype {
             "alternative" => (Shows::Alternatives, None),
             "related" => (Shows::Root, None),
-            "digest" => (Shows::Digest, None),
+            // Its parts are messages, whatever they say: to some programs also those that say they are text.
+            "digest" => (Shows::Digest, Some(Obstacle::AttachedMessage)),
             // Delivery and read reports are for programs to read, and the others are no text at all.
             "report" | "form-data" | "byteranges" | "appledouble" => (Shows::All, Some(Obstacle::Attachment)),
             // RFC 2046 §5.1.3: what is not known is shown as mixed.
@@ -332,14 +335,25 @@ impl<'a> Walk<'a> {
         }
         // An empty part may share its empty line with the delimiter.
         leaf.body.end = end.max(leaf.body.start);
-        if leaf.obstacle.is_none() && leaf.kind.is_text() {
-            leaf.obstacle = if !proven {
-                Some(Obstacle::Malformed)
-            } else if holds_delimiter(&self.raw[leaf.body.clone()], boundaries(&self.open)) {
-                Some(Obstacle::BoundaryInLine)
-            } else {
-                None
-            };
+        if leaf.kind.is_text() {
+            let body = &self.raw[leaf.body.clone()];
+            let in_line = holds_delimiter(body, boundaries(&self.open));
+            if leaf.obstacle.is_none() && !proven {
+                leaf.obstacle = Some(Obstacle::Malformed);
+            } else if leaf.obstacle.is_none() && in_line {
+                leaf.obstacle = Some(Obstacle::BoundaryInLine);
+            }
+            // What follows is behind the multipart to programs that take it for the end.
+            self.in_doubt |= in_line && holds_closing_delimiter(body, boundaries(&self.open));
+        }
+        if leaf.obstacle == Some(Obstacle::AttachedMessage) {
+            let message = &self.raw[leaf.body.clone()];
+            let encoded =
+                matches!(leaf.encoding, Ok(TransferEncoding::Base64 | TransferEncoding::QuotedPrintable));
+            // Whose delimiters are they, those of the attached message or those around it? And where its header has no end,
+            // are they lines of that?
+            self.in_doubt |=
+                declares_boundary(message, boundaries(&self.open)) || !encoded && !has_empty_line(message);
         }
         self.leaves.push(leaf);
     }
@@ -347,6 +361,11 @@ impl<'a> Walk<'a> {
 
 fn boundaries(open: &[Multipart]) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator + Clone {
     open.iter().map(|multipart| multipart.boundary.as_slice())
+}
+
+fn has_empty_line(text: &[u8]) -> bool {
+    let begins = |text: &[u8]| text.starts_with(b"\n") || text.starts_with(b"\r\n");
+    begins(text) || memchr::memchr_iter(b'\n', text).any(|lf| begins(&text[lf + 1..]))
 }
 
 /// Where the line end before the line that begins at `line_start` begins.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use quoted_printable::ParseMode;
-use waxseal_mime::{Edit, SpliceError, TransferEncoding, decode, splice};
+use waxseal_mime::{Decoded, Edit, SpliceError, TransferEncoding, decode};
 
 /// Text of words, markup, line ends, blanks in bad places and octets that are no ASCII.
 fn text() -> impl Strategy<Value = Vec<u8>> {
@@ -54,6 +54,20 @@ fn placed<'a>(edits: &'a [(u16, u16, Vec<u8>)], text: &[u8]) -> Vec<(Range<usize
             (start..free, replacement.as_slice())
         })
         .collect()
+}
+
+/// Both ways to splice, which are one.
+fn splice(encoded: &[u8], decoded: &Decoded, edits: &[Edit<'_>]) -> Result<Vec<u8>, SpliceError> {
+    let mut out = b"before\r\nit:".to_vec();
+    let before = out.clone();
+    let behind = waxseal_mime::splice_into(&mut out, encoded, decoded, edits);
+    assert_eq!(out[..before.len()], before);
+    let behind = behind.map(|()| out[before.len()..].to_vec());
+    if behind.is_err() {
+        assert_eq!(out, before);
+    }
+    assert_eq!(behind, waxseal_mime::splice(encoded, decoded, edits));
+    behind
 }
 
 fn edited(text: &[u8], edits: &[(Range<usize>, &[u8])]) -> Vec<u8> {

@@ -140,12 +140,6 @@ fn displayed_parts() {
             vec![],
         ),
         (
-            "a digest whose part says it is html",
-            format!("Content-Type: multipart/digest; boundary=b\n\n--b\n{HTML}<p>\n--b--"),
-            vec![("1", "<p>")],
-            vec![],
-        ),
-        (
             "what follows the end of an inner multipart",
             mixed(&format!(
                 "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n{HTML}<p>\n--c--\n--c\n{HTML}<i>\n--b--"
@@ -176,6 +170,56 @@ fn displayed_parts() {
     ] {
         assert_found(case, &message, &Found { html, plain, left: vec![] });
     }
+}
+
+/// Programs differ in whose delimiter the second is: what follows it is the attached message's to some of them.
+#[test]
+fn an_attached_message_with_the_boundary_of_the_multipart_around_it() {
+    let message = |boundary: &str| {
+        let attached = format!("Content-Type: multipart/mixed; boundary={boundary}\n\nx");
+        mixed(&format!("--b\nContent-Type: message/rfc822\n\n{attached}\n--b\n{HTML}<p>\n--b--"))
+    };
+    let attached = ("1", "message/rfc822", Obstacle::AttachedMessage);
+    for boundary in ["b", "\"b\"", "b; charset=x"] {
+        let left = vec![attached, ("2", "text/html", Obstacle::Malformed)];
+        assert_found(boundary, &message(boundary), &Found { left, ..Found::default() });
+    }
+    let found = Found { html: vec![("2", "<p>")], left: vec![attached], ..Found::default() };
+    assert_found("another boundary", &message("bc"), &found);
+}
+
+/// To some programs the delimiter behind it is one more line of its header.
+#[test]
+fn an_attached_message_whose_header_has_no_end() {
+    let message = |inside: &str| mixed(&format!("--b\n{inside}\n--b\n{HTML}<p>\n--b--"));
+    let left = vec![("1", "message/rfc822", Obstacle::AttachedMessage)];
+    for (inside, sound) in [
+        ("Content-Type: message/rfc822\n\nSubject: x", false),
+        ("Content-Type: message/rfc822\n\nSubject: x\n", false),
+        ("Content-Type: message/rfc822\n\nSubject: x\n\n", true),
+        ("Content-Type: message/rfc822\n\n\nx", true),
+        ("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogeA==", true),
+    ] {
+        let mut found = Found { html: vec![("2", "<p>")], left: left.clone(), ..Found::default() };
+        if !sound {
+            found = Found { html: vec![], ..found };
+            found.left.push(("2", "text/html", Obstacle::Malformed));
+        }
+        assert_found(inside, &message(inside), &found);
+    }
+}
+
+/// What follows is behind the multipart to programs that take a text for the delimiter that closes it.
+#[test]
+fn a_closing_delimiter_in_a_line() {
+    let left = vec![("1", "text/plain", Obstacle::BoundaryInLine), ("2", "text/html", Obstacle::Malformed)];
+    for text in ["--b--x", "x --b--"] {
+        let message = mixed(&format!("--b\nContent-Type: text/plain\n\n{text}\n--b\n{HTML}<p>\n--b--"));
+        assert_found(text, &message, &Found { left: left.clone(), ..Found::default() });
+    }
+    let message = mixed(&format!("--b\nContent-Type: text/plain\n\nx --b\n--b\n{HTML}<p>\n--b--"));
+    let found = Found { html: vec![("2", "<p>")], left: left[..1].to_vec(), ..Found::default() };
+    assert_found("one that closes nothing", &message, &found);
 }
 
 #[test]
@@ -210,6 +254,11 @@ fn parts_that_are_left() {
             "single part with two encodings",
             format!("Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n{HTML}x"),
             ("1", SeveralTransferEncodings),
+        ),
+        (
+            "a digest whose part says it is html",
+            format!("Content-Type: multipart/digest; boundary=b\n\n--b\n{HTML}<p>\n--b--"),
+            ("1", AttachedMessage),
         ),
         ("boundary in mid-line", mixed(&format!("--b\n{HTML}<p> --b\n--b--")), ("1", BoundaryInLine)),
         (

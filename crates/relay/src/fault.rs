@@ -25,7 +25,6 @@ impl Fault {
             HandoffError::Certificate { .. }
             | HandoffError::StartTlsNotOffered { .. }
             | HandoffError::StartTlsInjected { .. }
-            | HandoffError::NoToken { .. }
             | HandoffError::LoginNotOffered { .. }
             | HandoffError::LoginUnencrypted { .. }
             | HandoffError::LoginUnsendable { .. } => Self::Operator,

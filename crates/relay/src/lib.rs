@@ -36,7 +36,7 @@ pub use conversation::Conversation;
 pub use dispatcher::{Counts, Dispatcher};
 pub use door::{Door, Relay, Submitter};
 pub use passwords::{PasswordError, hash_password, new_app_password};
-pub use rewriting::{Tracking, rewrite};
+pub use rewriting::{Tracking, rewrite, rewrite_unless};
 pub use rewritten::Rewritten;
 pub use settings::{
     ConfiguredSender, Delivery, LoginOrder, OnDkim, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin,

@@ -24,15 +24,7 @@ impl Provider {
         if matches!(route, RouteLogin::PassThrough) {
             return Ok(Self::Own(Connection::open(pool.upstream(), own).await?));
         }
-        let taken = pool.take(route.of(sender).await?.as_ref()).await;
-        match (taken, route) {
-            // A token may have been ended before its time: one more try with a new one.
-            (Err(HandoffError::LoginRefused { .. }), RouteLogin::Tokens(tokens)) => {
-                tokens.refused(sender).await;
-                Ok(Self::Pooled(pool.take(route.of(sender).await?.as_ref()).await?))
-            }
-            (taken, _) => Ok(Self::Pooled(taken?)),
-        }
+        Ok(Self::Pooled(pooled(pool, route, sender).await?))
     }
 
     /// Was it another message's before? The provider may have closed it just now.
@@ -63,6 +55,19 @@ impl Provider {
             Self::Own(connection) => connection.quit().await,
             Self::Pooled(pooled) => pooled.give_back().await,
         }
+    }
+}
+
+/// A shared connection that waits for MAIL of `sender`.
+pub(crate) async fn pooled(pool: &Pool, route: &RouteLogin, sender: &str) -> Result<Pooled, HandoffError> {
+    let taken = pool.take(route.of(sender).await?.as_ref()).await;
+    match (taken, route) {
+        // A token may have been ended before its time: one more try with a new one.
+        (Err(HandoffError::LoginRefused { .. }), RouteLogin::Tokens(tokens)) => {
+            tokens.refused(sender).await;
+            pool.take(route.of(sender).await?.as_ref()).await
+        }
+        (taken, _) => taken,
     }
 }
 

@@ -3,7 +3,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use envelope::{Choice, Reason, RelayId};
-use mime::{Decoded, LeftPart, Located, Obstacle, Sealed, SpliceError, TextPart};
+use mime::{Decoded, LeftPart, Located, Obstacle, Sealed, SpliceError, TextPart, TransferEncoding};
 use rewrite::{LinkDecision, Survey, TextFormat, Wishes};
 use seal::{Keys, LINK_PATH, MintError, PIXEL_PATH, Recipient};
 use store::{LinkRecord, PartNote};
@@ -43,6 +43,12 @@ const MAX_EDITS_LEFT_OUT: usize = 64;
 /// # Errors
 /// None: what cannot be changed without doubt stays, with its reason.
 pub fn rewrite(raw: &Arc<Vec<u8>>, tracking: &Tracking) -> Rewritten {
+    rewrite_unless(raw, tracking, &|| false)
+}
+
+/// [`rewrite`], which ends soon after `given_up` says that nobody waits for it any more. It is asked between parts, before each
+/// megabyte of HTML, and for each link. The message then stays as it came, with [`Reason::TooSlow`].
+pub fn rewrite_unless(raw: &Arc<Vec<u8>>, tracking: &Tracking, given_up: &dyn Fn() -> bool) -> Rewritten {
     let source = match (mime::remove_fields(raw, &["DKIM-Signature"]), tracking.on_dkim) {
         (std::borrow::Cow::Borrowed(_), _) => raw.clone(),
         (_, OnDkim::Keep) => return Rewritten::untouched(raw.clone(), Some(Reason::DkimSigned)),
@@ -52,7 +58,10 @@ pub fn rewrite(raw: &Arc<Vec<u8>>, tracking: &Tracking) -> Rewritten {
     if let Some(sealed) = located.sealed {
         return Rewritten::untouched(raw.clone(), Some(reason_of_seal(sealed)));
     }
-    let mut rewritten = Parts::follow(&source, &located, tracking).splice(&source, tracking);
+    let parts = Parts::follow(&source, &located, tracking, given_up);
+    let Some(mut rewritten) = parts.splice(&source, tracking, given_up) else {
+        return Rewritten::untouched(raw.clone(), Some(Reason::TooSlow));
+    };
     rewritten.parts.splice(0..0, notes_of(&located));
     if let (false, Some(reason)) = (tracking.choice.is_none(), why_nothing_to_rewrite(&located)) {
         rewritten.because(reason);
@@ -78,7 +87,7 @@ struct Followed<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn follow(raw: &[u8], located: &'a Located, tracking: &Tracking) -> Self {
+    fn follow(raw: &[u8], located: &'a Located, tracking: &Tracking, given_up: &dyn Fn() -> bool) -> Self {
         let base_urls = [tracking.base_url.clone(), in_other_scheme(&tracking.base_url)];
         let history = OwnHistory { keys: &tracking.keys, base_urls: &base_urls };
         // Long ones are wrapped into encoded words by programs that know no better.
@@ -92,6 +101,7 @@ impl<'a> Parts<'a> {
             rules: &tracking.rewriting.rules,
             list_unsubscribe: &list_unsubscribe,
             position: tracking.rewriting.position,
+            given_up,
         };
         let mut parts = Self { followed: vec![], notes: vec![] };
         let html = located.html.iter().map(|part| (part, true));
@@ -108,7 +118,13 @@ impl<'a> Parts<'a> {
         parts
     }
 
-    fn splice(self, raw: &Arc<Vec<u8>>, tracking: &Tracking) -> Rewritten {
+    /// The message with all that was decided put in; none if it was given up.
+    fn splice(
+        self,
+        raw: &Arc<Vec<u8>>,
+        tracking: &Tracking,
+        given_up: &dyn Fn() -> bool,
+    ) -> Option<Rewritten> {
         let Self { followed, notes } = self;
         let mut rewritten = Rewritten::untouched(raw.clone(), None);
         rewritten.parts = notes;
@@ -119,19 +135,21 @@ impl<'a> Parts<'a> {
             rewritten.because(if anything_visible { Reason::HtmlNotFollowed } else { Reason::EmptyHtml });
         }
 
-        let mut content = Vec::with_capacity(raw.len() + raw.len() / 4);
-        let mut written = 0;
+        // Allocated once, and no larger than needed: a message may be as large as all the rest.
+        let growth: usize = followed.iter().map(|found| growth(found, tracking)).sum();
+        let mut content = Vec::with_capacity(raw.len() + growth);
+        let (mut written, mut is_changed) = (0, false);
         for (number, found) in followed.iter().enumerate() {
             let pixel_url = (pixel_part == Some(number)).then(|| tracking.pixel_url());
             let first = rewritten.links.len();
             rewritten.links.extend(records(&found.survey, first, tracking.choice.links));
             let links = &mut rewritten.links[first..];
-            match splice_one(raw, found, tracking, pixel_url, links) {
-                Ok(Spliced { encoded, pixel }) => {
-                    let Range { start, end } = found.part.body.clone();
-                    content.extend_from_slice(&raw[written..start]);
-                    content.extend_from_slice(&encoded);
-                    written = end;
+            let Range { start, end } = found.part.body.clone();
+            content.extend_from_slice(&raw[written..start]);
+            written = start;
+            match splice_one(&mut content, raw, found, tracking, pixel_url, links, given_up) {
+                Ok(pixel) => {
+                    (written, is_changed) = (end, true);
                     rewritten.pixel |= pixel;
                     rewritten.history |= found.survey.changes_history;
                     if pixel_part == Some(number) && !pixel {
@@ -143,11 +161,17 @@ impl<'a> Parts<'a> {
                         link.kept.get_or_insert(reason);
                         link.target = None;
                     }
+                    if pixel_part == Some(number) {
+                        rewritten.because(reason);
+                    }
                     rewritten.parts.push(PartNote { path: found.part.path.clone(), reason });
                 }
             }
         }
-        if written > 0 {
+        if given_up() {
+            return None;
+        }
+        if is_changed {
             content.extend_from_slice(&raw[written..]);
             rewritten.content = Arc::new(content);
         }
@@ -155,7 +179,7 @@ impl<'a> Parts<'a> {
             let reason = note.reason;
             rewritten.because(reason);
         }
-        rewritten
+        Some(rewritten)
     }
 }
 
@@ -198,35 +222,66 @@ fn records(survey: &Survey, first: usize, wanted: bool) -> Vec<LinkRecord> {
     survey.links.iter().enumerate().map(record).collect()
 }
 
-/// A part with its edits in it, still in its content-transfer-encoding.
-struct Spliced {
-    encoded: Vec<u8>,
-    pixel: bool,
+/// At most how many octets a part grows by, unless most of its links are quoted twice over: then the vector grows, which costs a
+/// copy.
+fn growth(found: &Followed<'_>, tracking: &Tracking) -> usize {
+    const PIXEL_OCTETS: usize = 800;
+    // A token is its own 41 octets and the destination, a third longer in base64.
+    let link = |target: &str| tracking.base_url.len() + 64 + target.len() * 4 / 3;
+    let links = found.survey.links.iter().filter_map(|found| match &found.decision {
+        LinkDecision::Track { target } => Some(link(target)),
+        LinkDecision::Keep(_) => None,
+    });
+    let decoded = PIXEL_OCTETS + links.sum::<usize>();
+    match found.part.encoding {
+        TransferEncoding::Base64 => decoded * 3 / 2,
+        // Soft breaks.
+        _ => decoded + decoded / 16,
+    }
 }
 
-/// Leaves out, one by one, what would make a line longer than the 998 octets of RFC 5322 §2.1.1.
+/// Writes a part with its edits in it behind `content`, in its own content-transfer-encoding; says whether a pixel is among
+/// them. Where a line would grow longer than the 998 octets of RFC 5322 §2.1.1 it is ended inside a tag; what makes it too long all the
+/// same is left out, one by one.
 fn splice_one(
+    content: &mut Vec<u8>,
     raw: &[u8],
     found: &Followed<'_>,
     tracking: &Tracking,
     mut pixel_url: Option<String>,
     links: &mut [LinkRecord],
-) -> Result<Spliced, Reason> {
+    given_up: &dyn Fn() -> bool,
+) -> Result<bool, Reason> {
     let source = &raw[found.part.body.clone()];
-    let urls: Vec<Option<String>> = links.iter_mut().map(|link| tracking.url_for(link)).collect();
-    let mut left_out = HashSet::new();
+    let mut urls = Vec::with_capacity(links.len());
+    for link in links.iter_mut() {
+        if given_up() {
+            return Err(Reason::TooSlow);
+        }
+        urls.push(tracking.url_for(link));
+    }
+    let (mut left_out, mut short_lines) = (HashSet::new(), false);
     loop {
+        if given_up() {
+            return Err(Reason::TooSlow);
+        }
         let mut tracked_url = |at: usize| urls.get(at).filter(|_| !left_out.contains(&at)).cloned().flatten();
-        let edits = found.survey.edits(&mut tracked_url, pixel_url.as_deref());
+        let edits = if short_lines {
+            let html = &found.decoded.octets;
+            found.survey.edits_in_short_lines(html, &mut tracked_url, pixel_url.as_deref())
+        } else {
+            found.survey.edits(&mut tracked_url, pixel_url.as_deref())
+        };
         let in_encoding: Vec<mime::Edit<'_>> = edits
             .iter()
             .map(|edit| mime::Edit { range: edit.range.clone(), replacement: &edit.replacement })
             .collect();
-        let too_long = match mime::splice(source, &found.decoded, &in_encoding) {
-            Ok(encoded) if lines_like_delimiters(&encoded) > lines_like_delimiters(source) => {
-                return Err(Reason::SelfCheckFailed);
+        let too_long = match mime::splice_into(content, source, &found.decoded, &in_encoding) {
+            Ok(()) => return Ok(pixel_url.is_some()),
+            Err(SpliceError::LineTooLong { .. }) if !short_lines => {
+                short_lines = true;
+                continue;
             }
-            Ok(encoded) => return Ok(Spliced { encoded, pixel: pixel_url.is_some() }),
             Err(SpliceError::LineTooLong { edit }) => edits.get(edit).map(|edit| edit.link),
             Err(_) => return Err(Reason::SelfCheckFailed),
         };
@@ -241,12 +296,6 @@ fn splice_one(
             _ => return Err(Reason::LineTooLong),
         }
     }
-}
-
-/// Lines that begin as a delimiter does (RFC 2046 §5.1.1). What we put in must never make one more:
-/// that alone could change which part is which.
-fn lines_like_delimiters(encoded: &[u8]) -> usize {
-    encoded.split(|octet| *octet == b'\n').filter(|line| line.starts_with(b"--")).count()
 }
 
 impl Tracking {

@@ -201,7 +201,7 @@ impl Route {
             upstream,
             login: RouteLogin::None,
             pool: 20,
-            from_must_match: false,
+            from_must_match: true,
             on_dkim: OnDkim::default(),
             delivery: Delivery::default(),
             on_unavailable: OnUnavailable::default(),

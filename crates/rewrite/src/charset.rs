@@ -78,6 +78,12 @@ impl Charset {
         }
     }
 
+    /// May a line end anywhere among ASCII characters? In ISO-2022-JP the sets that differ from ASCII in a character or two are
+    /// taken for it here, and no line may end in one (RFC 1468).
+    pub(crate) fn lines_may_end(&self) -> bool {
+        self.encoding != ISO_2022_JP
+    }
+
     /// Decodes octets that begin where ASCII means ASCII. `None`: not sound in this charset.
     pub(crate) fn decode<'a>(&self, octets: &'a [u8]) -> Option<Cow<'a, str>> {
         // In ISO-2022-JP an escape is ASCII too.

@@ -195,6 +195,13 @@ pub(crate) fn is_nothing_but_ends(html: &[u8], from: usize) -> bool {
     })
 }
 
+/// Does a letter follow, with nothing but end tags and comments before it? An image there would part it from the letter before: a
+/// browser draws the two as they go together.
+pub(crate) fn text_goes_on(html: &[u8], from: usize) -> bool {
+    let next = Pieces::new(html, from).find(|piece| !matches!(piece, Piece::Tag(tag) if tag.closing));
+    matches!(next, Some(Piece::Text(run)) if !html[run.start].is_ascii_whitespace())
+}
+
 /// Entities that show nothing. Others do.
 const BLANK_ENTITIES: &[&str] = &[
     "nbsp",

@@ -54,6 +54,7 @@ pub(crate) fn place(
     scan: &Scan,
     for_start: bool,
     ends_in_ascii: bool,
+    given_up: &dyn Fn() -> bool,
 ) -> Result<Option<usize>, Reason> {
     if glance.frameset {
         return Ok(None);
@@ -62,25 +63,33 @@ pub(crate) fn place(
     if glance.hiding && start.is_some() {
         // A `body` inside a `select` is none.
         let wanted = Wanted { hiding: true, mark_at: start, ..Wanted::default() };
-        if scan::scan(html, wanted)?.mark != Spot::Sound {
+        if scan::scan(html, wanted, given_up)?.mark != Spot::Sound {
             start = None;
         }
     }
     if start.is_some() && for_start {
         return Ok(start);
     }
-    let end =
-        end(html, glance, scan)?.or_else(|| (scan.end == Spot::Sound && ends_in_ascii).then_some(html.len()));
-    Ok(end.filter(|_| scan.mark != Spot::Hidden).or(start))
+    let body_end = end(html, glance, scan, given_up)?;
+    let very_end = (scan.end == Spot::Sound && ends_in_ascii).then_some(html.len());
+    // Text that goes on right behind the body is drawn as one with what stands before.
+    let end = body_end.filter(|end| !markup::text_goes_on(html, *end)).or(very_end);
+    let shown = |_: &usize| scan.mark != Spot::Hidden;
+    Ok(end.filter(shown).or(start).or(body_end.filter(shown)))
 }
 
 /// Before the end of the body, else of the document, if that is a place for it.
-fn end(html: &[u8], glance: &Glance, scan: &Scan) -> Result<Option<usize>, Reason> {
+fn end(
+    html: &[u8],
+    glance: &Glance,
+    scan: &Scan,
+    given_up: &dyn Fn() -> bool,
+) -> Result<Option<usize>, Reason> {
     let Some(wish) = wish(glance) else { return Ok(None) };
     let end = match scan.mark {
         Spot::Sound => Some(wish),
         // The last one is no tag: it stands in a comment, a script, an attribute.
-        Spot::Swallowed if !glance.hiding => scan::last_end_tag(html)?,
+        Spot::Swallowed if !glance.hiding => scan::last_end_tag(html, given_up)?,
         Spot::Swallowed | Spot::Hidden => None,
     };
     // What a browser opens again round the pixel goes on round what follows it.
@@ -94,13 +103,23 @@ fn start(html: &[u8], glance: &Glance, scan: &Scan) -> Option<usize> {
         scan.body_start.filter(|start| glance.formatting.is_none_or(|formatting| formatting >= *start));
     body.or_else(|| {
         let start = if html.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        // White space before a body begins is nothing; behind the pixel it would be text.
+        let rest = html[start..].trim_ascii_start();
         // What is nothing before a body begins, `</p>` for one, is something in it.
-        let begins = match html[start..].trim_ascii_start() {
+        let begins = match rest {
             [b'<', next, ..] => next.is_ascii_alphabetic(),
             other => !other.is_empty(),
         };
-        (begins && !glance.head).then_some(start)
+        (begins && !glance.head).then_some(html.len() - rest.len())
     })
+}
+
+/// How the lines of the part end.
+pub(crate) fn line_end_of(html: &[u8]) -> &'static str {
+    match memchr(b'\n', html) {
+        Some(end) if end == 0 || html[end - 1] != b'\r' => "\n",
+        _ => "\r\n",
+    }
 }
 
 /// The line the pixel goes to.
@@ -117,11 +136,7 @@ impl Line {
     pub(crate) fn around(html: &[u8], at: usize) -> Self {
         let before = memrchr(b'\n', &html[..at]).map_or(at, |end| at - end - 1);
         let after = memchr2(b'\r', b'\n', &html[at..]).unwrap_or(html.len() - at);
-        let end = match memchr(b'\n', html) {
-            Some(end) if end == 0 || html[end - 1] != b'\r' => "\n",
-            _ => "\r\n",
-        };
-        Self { before, after, end }
+        Self { before, after, end: line_end_of(html) }
     }
 
     /// The pixel's tag; `url` is escaped. Where the line would grow too long, it is broken inside the tag, where that

@@ -50,6 +50,8 @@ pub(crate) struct FoundTag {
     pub(crate) element: FoundElement,
     /// The value of `href`, or of an image's `src`, without quotes. `None`: no such attribute.
     pub(crate) url: Option<Range<usize>>,
+    /// Where the name of that attribute begins.
+    pub(crate) url_name: usize,
     /// The `data-waxseal` attributes, from the name to behind the value's quote.
     pub(crate) switches: Vec<Switch>,
 }
@@ -89,6 +91,13 @@ const MARK: &[u8] = b"<wxseal>";
 /// `lol_html`'s own limit: a part whose nesting, or one tag of which, needs more is left alone.
 const MEMORY_OCTETS: usize = 4 << 20;
 
+/// It is fed so much at a time, to see in between whether anybody still waits. Well below what it may hold of a tag that is not
+/// whole yet.
+const FEED_OCTETS: usize = 1 << 20;
+
+/// Links have no larger numbers; real mail has hundreds at most, and each takes memory.
+pub(crate) const MAX_TAGS: usize = 1 << 16;
+
 struct Selectors {
     a: Selector,
     area: Selector,
@@ -122,16 +131,16 @@ static SELECTORS: LazyLock<Selectors> = LazyLock::new(|| {
 ///
 /// # Errors
 /// When it cannot be followed without doubt, or only with more memory than it is worth.
-pub(crate) fn scan(html: &[u8], wanted: Wanted) -> Result<Scan, Reason> {
-    let scan = run(html, wanted)?;
+pub(crate) fn scan(html: &[u8], wanted: Wanted, given_up: &dyn Fn() -> bool) -> Result<Scan, Reason> {
+    let scan = run(html, wanted, given_up)?;
     if wanted.mark_at.is_some() && scan.mark == Spot::Swallowed {
         // Then the mark became part of something, and what was found behind it may stand elsewhere.
-        return run(html, Wanted { mark_at: None, ..wanted });
+        return run(html, Wanted { mark_at: None, ..wanted }, given_up);
     }
     Ok(scan)
 }
 
-fn run(html: &[u8], wanted: Wanted) -> Result<Scan, Reason> {
+fn run(html: &[u8], wanted: Wanted, given_up: &dyn Fn() -> bool) -> Result<Scan, Reason> {
     let notes = Notes { html, mark_at: wanted.mark_at, found: RefCell::default() };
     {
         let always = [(&SELECTORS.a, Ask::Link), (&SELECTORS.mark, Ask::Mark)];
@@ -149,7 +158,7 @@ fn run(html: &[u8], wanted: Wanted) -> Result<Scan, Reason> {
         for (selector, ask) in always.into_iter().chain(maybe).chain(hiding) {
             settings = on_element(settings, selector, move |element| {
                 notes.note(ask, element);
-                Ok(())
+                notes.have_room()
             });
         }
         if wanted.comments {
@@ -160,7 +169,7 @@ fn run(html: &[u8], wanted: Wanted) -> Result<Scan, Reason> {
             let handlers = DocumentContentHandlers::default().comments(note);
             settings = settings.append_document_content_handler(handlers);
         }
-        feed(HtmlRewriter::new(settings, |_: &[u8]| {}), html, wanted.mark_at)?;
+        feed(HtmlRewriter::new(settings, |_: &[u8]| {}), html, wanted.mark_at, given_up)?;
     }
     Ok(notes.found.into_inner())
 }
@@ -187,7 +196,7 @@ pub(crate) fn scan_comment(inside: &[u8], offset: usize, images: bool) -> Result
             {
                 notes.note(Ask::Link, element);
             }
-            Ok(())
+            notes.have_room()
         });
         if images {
             settings = on_element(settings, &SELECTORS.src, |element| {
@@ -197,7 +206,7 @@ pub(crate) fn scan_comment(inside: &[u8], offset: usize, images: bool) -> Result
                 if is_image && !element.has_attribute("href") {
                     notes.note(Ask::Image, element);
                 }
-                Ok(())
+                notes.have_room()
             });
         }
         let mut rewriter = HtmlRewriter::new(settings, |_: &[u8]| {});
@@ -209,6 +218,7 @@ pub(crate) fn scan_comment(inside: &[u8], offset: usize, images: bool) -> Result
     for tag in &mut tags {
         shift(&mut tag.range);
         tag.url.iter_mut().for_each(shift);
+        tag.url_name += offset;
         for switch in &mut tag.switches {
             shift(&mut switch.range);
             shift(&mut switch.value);
@@ -220,7 +230,7 @@ pub(crate) fn scan_comment(inside: &[u8], offset: usize, images: bool) -> Result
 /// The last `</body>`, else the last `</html>`, that is a tag and closes one that was opened.
 ///
 /// The slow way, for parts whose last one is none: it stands in a comment, a script, an attribute.
-pub(crate) fn last_end_tag(html: &[u8]) -> Result<Option<usize>, Reason> {
+pub(crate) fn last_end_tag(html: &[u8], given_up: &dyn Fn() -> bool) -> Result<Option<usize>, Reason> {
     let ends: [Rc<RefCell<Option<usize>>>; 2] = Default::default();
     let mut settings = settings(true);
     for (selector, name, end) in [(&SELECTORS.body, "body", &ends[0]), (&SELECTORS.html, "html", &ends[1])] {
@@ -236,7 +246,7 @@ pub(crate) fn last_end_tag(html: &[u8]) -> Result<Option<usize>, Reason> {
             element.on_end_tag(note)
         });
     }
-    feed(HtmlRewriter::new(settings, |_: &[u8]| {}), html, None)?;
+    feed(HtmlRewriter::new(settings, |_: &[u8]| {}), html, None, given_up)?;
     let [body, html] = ends.map(|end| *end.borrow());
     Ok(body.or(html))
 }
@@ -251,21 +261,27 @@ fn feed(
     mut rewriter: HtmlRewriter<'_, impl FnMut(&[u8])>,
     html: &[u8],
     mark_at: Option<usize>,
+    given_up: &dyn Fn() -> bool,
 ) -> Result<(), Reason> {
-    match mark_at.and_then(|at| html.split_at_checked(at)) {
-        Some((before, after)) => {
-            for octets in [before, MARK, after] {
-                followed(rewriter.write(octets))?;
+    let (before, after) = mark_at.and_then(|at| html.split_at_checked(at)).unwrap_or((html, b""));
+    let mark = if mark_at.is_some() { MARK } else { b"" };
+    for octets in [before, mark, after, MARK] {
+        for octets in octets.chunks(FEED_OCTETS) {
+            if given_up() {
+                return Err(Reason::TooSlow);
             }
+            followed(rewriter.write(octets))?;
         }
-        None => followed(rewriter.write(html))?,
     }
-    followed(rewriter.write(MARK))?;
     followed(rewriter.end())
 }
 
 fn followed(result: Result<(), RewritingError>) -> Result<(), Reason> {
-    result.map_err(|_| Reason::HtmlNotFollowed)
+    result.map_err(|error| match error {
+        // Handlers have nothing else to complain of.
+        RewritingError::ContentHandlerError(_) => Reason::TooLarge,
+        _ => Reason::HtmlNotFollowed,
+    })
 }
 
 /// What a handler is for.
@@ -296,6 +312,10 @@ impl Notes<'_> {
             Ask::Mark => self.mark(element, Spot::Sound),
             Ask::Hidden => self.mark(element, Spot::Hidden),
         }
+    }
+
+    fn have_room(&self) -> HandlerResult {
+        if self.found.borrow().tags.len() < MAX_TAGS { Ok(()) } else { Err("too many tags".into()) }
     }
 
     fn base(&self, element: &Element<'_, '_>) {
@@ -349,7 +369,7 @@ impl Notes<'_> {
         if !self.is_whole(&range) {
             return;
         }
-        let mut tag = FoundTag { range, element: kind, url: None, switches: Vec::new() };
+        let mut tag = FoundTag { range, element: kind, url: None, url_name: 0, switches: Vec::new() };
         let mut has_url = false;
         for attribute in element.attributes() {
             let Some(name) = attribute.name_source_location() else { continue };
@@ -359,6 +379,7 @@ impl Notes<'_> {
             if !has_url && self.slice(&name).eq_ignore_ascii_case(url_name) {
                 has_url = true;
                 tag.url = Some(value.unwrap_or(name.end..name.end));
+                tag.url_name = name.start;
             } else if kind == FoundElement::Link && self.slice(&name).eq_ignore_ascii_case(b"data-waxseal") {
                 let value = value.unwrap_or(name.end..name.end);
                 let quoted = matches!(self.html.get(value.end), Some(b'"' | b'\'')) && value.start > name.end;

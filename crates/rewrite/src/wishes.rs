@@ -15,6 +15,9 @@ pub struct Wishes<'a> {
     pub list_unsubscribe: &'a [String],
     /// Where the pixel goes.
     pub position: PixelPosition,
+    /// Nobody waits for the answer any more: asked now and then, and once it says so the survey ends, with
+    /// [`Reason::TooSlow`](envelope::Reason::TooSlow).
+    pub given_up: &'a dyn Fn() -> bool,
 }
 
 /// Where the pixel goes.

@@ -121,6 +121,24 @@ fn whether_or_not_anything_is_tracked_this_time() {
     assert_eq!(apply(html, &survey.edits(&mut |_| None, None)), edited);
 }
 
+/// Without the pixel the texts around it would be a tag, or a character.
+#[test]
+fn earlier_pixels_stay_where_they_part_two_halves() {
+    for (before, behind, stays) in [
+        ("<", "b", true),
+        ("<", "/b", true),
+        ("1 <", " 2", false),
+        ("&cop", "y", true),
+        ("&copy", ";", true),
+        ("&#6", "5", true),
+        ("a & b", "c", false),
+        ("a", "b", false),
+    ] {
+        let html = format!("<p>{before}<img src=\"https://t.example.com/o/old\">{behind}</p>");
+        assert_eq!(edited(&html).contains("/o/old"), stays, "{html}");
+    }
+}
+
 #[test]
 fn without_history_nothing_is_ours() {
     let rules = LinkRules::default();

@@ -309,6 +309,27 @@ fn outlooks_conditional_comments() {
     }
 }
 
+/// What stands in a conditional comment must not be what ends it.
+#[test]
+fn conditional_comments_end_where_they_ended() {
+    assert_eq!(each("<!--[if mso]><v:rect href=https://example.com/-->x"), [""; 0], "no tag ends there");
+    assert_eq!(each("<!--[if mso]><v:rect href=https://example.com/--!>x"), [""; 0], "no tag ends there");
+    let unquoted = "<!--[if mso]><a href=https://example.com/><![endif]-->";
+    let quoted = "<!--[if mso]><a href=\"https://example.com/\"><![endif]-->";
+    for (html, url, written) in [
+        (unquoted, "https://t.example.com/c/ab--", "/ab-&#45;>"),
+        (unquoted, "https://t.example.com/c/a--!", "/a--&#33;>"),
+        (unquoted, "https://t.example.com/c/ab-c", "/ab-c>"),
+        (quoted, "https://t.example.com/c/ab--", "/ab--\">"),
+    ] {
+        let found = survey(html.as_bytes(), None).unwrap();
+        let edited = apply(html.as_bytes(), &found.edits(&mut |_| Some(url.to_owned()), None));
+        assert!(String::from_utf8_lossy(&edited).contains(written), "{}", edited.escape_ascii());
+        let again = survey(&edited, None).unwrap();
+        assert_eq!(again.links.iter().map(|link| link.href.as_str()).collect::<Vec<_>>(), [url]);
+    }
+}
+
 #[test]
 fn base() {
     for (html, expected) in [
@@ -352,14 +373,24 @@ fn the_senders_switch() {
         ("<a href=\"LINK\" data-waxseal=\"off\">x</a>", "<a href=\"LINK\">x</a>"),
         ("<a data-waxseal=off href=\"LINK\">x</a>", "<a href=\"LINK\">x</a>"),
         ("<a\r\n  data-waxseal = 'OFF'\r\n  href=\"LINK\">x</a>", "<a\r\n  href=\"LINK\">x</a>"),
-        ("<a href=LINK data-waxseal>x</a>", "<a href=LINK>x</a>"),
-        ("<a href=LINK DATA-WAXSEAL=\"\">x</a>", "<a href=LINK>x</a>"),
+        ("<a href=LINK#x data-waxseal>x</a>", "<a href=LINK#x>x</a>"),
+        ("<a href=LINK#x DATA-WAXSEAL=\"\">x</a>", "<a href=LINK#x>x</a>"),
+        // `x/>` may look to somebody as if the slash were no part of the value.
+        ("<a href=LINK data-waxseal>x</a>", "<a href=LINK >x</a>"),
         ("<a data-waxseal=\"off\"href=\"LINK\">x</a>", "<a href=\"LINK\">x</a>"),
         ("<a href=LINK data-waxseal=\"off\"/>x</a>", "<a href=LINK />x</a>"),
         ("<a title=\"y\"data-waxseal=\"off\" href=\"LINK\">x</a>", "<a title=\"y\" href=\"LINK\">x</a>"),
         ("<a data-waxseal=off data-waxseal=off href=\"LINK\">x</a>", "<a href=\"LINK\">x</a>"),
         ("<a data-waxseal=\"no thanks\" href=\"LINK\">x</a>", "<a href=\"LINK\">x</a>"),
         ("<area data-waxseal=off href=\"LINK\">x", "<area href=\"LINK\">x"),
+        // Without it the next attribute, whose name is `=x`, would be the value of the one before.
+        ("<a href=\"LINK\" b data-waxseal=\"\"=x>x</a>", "<a href=\"LINK\" b data-waxseal=\"\"=x>x</a>"),
+        ("<a href=\"LINK\" b data-waxseal=off =x>x</a>", "<a href=\"LINK\" b data-waxseal=off =x>x</a>"),
+        // Without it the slash would end the element, in an `svg`.
+        ("<a href=\"LINK\"/data-waxseal=off>x</a>", "<a href=\"LINK\"/data-waxseal=off>x</a>"),
+        ("<a href=\"LINK\"/ data-waxseal=off>x</a>", "<a href=\"LINK\"/ >x</a>"),
+        ("<a href=\"LINK\"/data-waxseal=off data-waxseal>x</a>", "<a href=\"LINK\"/ >x</a>"),
+        ("<a data-waxseal=off/ href=\"LINK\">x</a>", "<a href=\"LINK\">x</a>"),
     ] {
         let before = before.replace("LINK", link);
         assert_eq!(each(&before), ["keep data_waxseal_off"], "{before}");
@@ -520,4 +551,63 @@ fn html_that_cannot_be_followed_is_left_alone() {
         survey(b"<select><xmp><a href=\"https://example.com/\">x</a></select>", None),
         Err(Reason::HtmlNotFollowed)
     );
+}
+
+#[test]
+fn lines_that_would_grow_too_long_end_inside_tags() {
+    let x = |count: usize| "x".repeat(count);
+    let broken = |html: &str, charset: Option<&str>| {
+        let rules = LinkRules::default();
+        let survey = waxseal_rewrite::survey(html.as_bytes(), charset, &wishes(&rules)).unwrap();
+        let edits = survey.edits_in_short_lines(
+            html.as_bytes(),
+            &mut |_| Some(format!("https://t/{}", x(100))),
+            None,
+        );
+        String::from_utf8(common::apply(html.as_bytes(), &edits)).unwrap()
+    };
+    let (old, new) = ("https://a.example/", format!("https://t/{}", x(100)));
+    for (case, before, after) in [
+        ("a short line", format!("<p>{}<a href={old}>", x(700)), format!("<p>{}<a href={new}>", x(700))),
+        ("a full line", format!("<p>{}<a href={old}>", x(950)), format!("<p>{}<a\r\nhref={new}>", x(950))),
+        (
+            "all blanks there",
+            format!("{}<a \t HREF = '{old}' title=y>\n", x(950)),
+            format!("{}<a\nHREF = '{new}' title=y>\n", x(950)),
+        ),
+        (
+            "together too long",
+            format!("<a href={old}>{}</a> <a id=z href={old}>y</a>", x(800)),
+            format!("<a\r\nhref={new}>{}</a> <a id=z\r\nhref={new}>y</a>", x(800)),
+        ),
+        ("no blank", format!("{}<a/href={old}>", x(950)), format!("{}<a/href={new}>", x(950))),
+        (
+            "no blank behind a quote",
+            format!("{}<a id=\"z\"href={old}>", x(950)),
+            format!("{}<a id=\"z\"href={new}>", x(950)),
+        ),
+        (
+            "a new line already",
+            format!("{}<a\r\n  href={old} title={}>", x(9), x(950)),
+            format!("{}<a\r\n  href={new} title={}>", x(9), x(950)),
+        ),
+        (
+            "only the line that is too long",
+            format!("{}<a href={old}>\r\n<a href={old}>", x(950)),
+            format!("{}<a\r\nhref={new}>\r\n<a href={new}>", x(950)),
+        ),
+        (
+            "in Outlook's comment",
+            format!("{}<!--[if mso]><v:rect href=\"{old}\"><![endif]-->", x(950)),
+            format!("{}<!--[if mso]><v:rect\r\nhref=\"{new}\"><![endif]-->", x(950)),
+        ),
+        ("beside a switch", format!("{}<a data-waxseal=on href={old}>", x(950)), {
+            format!("{}<a\r\nhref={new}>", x(950))
+        }),
+    ] {
+        assert_eq!(broken(&before, None), after, "{case}");
+    }
+    // Its lines have to end in ASCII, and what the scan takes for it may be Roman.
+    let japanese = format!("{}<a href={old}>", x(950));
+    assert_eq!(broken(&japanese, Some("iso-2022-jp")), format!("{}<a href={new}>", x(950)));
 }

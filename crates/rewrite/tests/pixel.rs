@@ -24,7 +24,12 @@ fn where_it_goes() {
         ("<p>x</p></body></html>", "<p>x</p>[PIXEL]</body></html>"),
         ("<p>x</p></html>", "<p>x</p>[PIXEL]</html>"),
         // Content behind the end, and several ends: a browser takes it all as one body.
-        ("<body>x</body></html>more", "<body>x[PIXEL]</body></html>more"),
+        // Not between two letters that are drawn as one word.
+        ("<body>x</body></html>more", "<body>x</body></html>more[PIXEL]"),
+        ("<body>x</body></html> more", "<body>x[PIXEL]</body></html> more"),
+        ("<body>x</body><!-- --></html>more", "<body>x</body><!-- --></html>more[PIXEL]"),
+        ("<body>x</body>more<!-- never closed", "<body>[PIXEL]x</body>more<!-- never closed"),
+        ("<head></head>x</body>more<!-- never closed", "<head></head>x[PIXEL]</body>more<!-- never closed"),
         (
             "<body>x</body></html><p>more</p></body></html>",
             "<body>x</body></html><p>more</p>[PIXEL]</body></html>",

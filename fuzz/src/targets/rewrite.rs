@@ -220,7 +220,14 @@ impl Comparison<'_> {
             // What else is taken out then is `tests/messages.rs`'s to say.
             return;
         }
-        self.led_where_links_lead(old, &stays, &links[first_link..]);
+        let lines = |text: &[u8]| text.iter().filter(|octet| **octet == b'\n').count();
+        if stays.iter().map(|text| lines(text)).sum::<usize>() > lines(old) {
+            // A line that a link would make too long ends before it.
+            let stays: Vec<Vec<u8>> = stays.iter().map(|text| squeezed(text)).collect();
+            self.led_where_links_lead(&squeezed(old), &stays, &links[first_link..]);
+        } else {
+            self.led_where_links_lead(old, &stays, &links[first_link..]);
+        }
     }
 
     /// `old` is the first text, an address, the second text, an address, and so on.
@@ -257,6 +264,14 @@ impl Comparison<'_> {
         let opened = self.tracking.keys.open_link(token).filter(|link| link.message == self.tracking.id)?;
         Some((usize::from(opened.link), BASE_URL.len() + LINK_PATH.len() + length))
     }
+}
+
+/// With a blank for each run of white space.
+fn squeezed(text: &[u8]) -> Vec<u8> {
+    let mut squeezed = text.to_vec();
+    squeezed.dedup_by(|next, last| next.is_ascii_whitespace() && last.is_ascii_whitespace());
+    squeezed.iter_mut().filter(|octet| octet.is_ascii_whitespace()).for_each(|octet| *octet = b' ');
+    squeezed
 }
 
 /// What mail-parser makes of each part.

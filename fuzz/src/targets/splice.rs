@@ -143,6 +143,8 @@ fn is_true(
         SpliceError::SelfCheckFailed => {
             encoding == TransferEncoding::QuotedPrintable && has_stray_equals(encoded)
         }
+        // Base64 has no hyphens.
+        SpliceError::LikeDelimiter => encoding != TransferEncoding::Base64 && !changes.is_empty(),
         SpliceError::OutOfRange { .. } => false,
     };
     assert!(holds, "{encoding:?}: {error}, for {edits:?}");

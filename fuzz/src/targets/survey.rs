@@ -30,6 +30,7 @@ pub fn survey(data: &[u8]) {
         list_unsubscribe: &["https://list.example/u?a=1&b=2".to_owned()],
         position: [PixelPosition::Auto, PixelPosition::End, PixelPosition::Start, PixelPosition::Auto]
             [usize::from(choices >> 2 & 3)],
+        given_up: &|| false,
     };
     let format =
         [TextFormat::Fixed, TextFormat::Flowed, TextFormat::FlowedDelSp][usize::from(choices >> 2 & 3) % 3];

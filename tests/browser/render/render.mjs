@@ -4,7 +4,8 @@
 //
 // FOLDER/pairs.json is [{name, charset, before, after, pixel}]: `before` and `after` are files in FOLDER with the decoded
 // octets of the part, `pixel` is the URL that drawing the second must ask for once, or null. Prints as JSON how many `shots`
-// were taken, what is `differing`, and which `pixels` were not asked for once; pictures of what differs go to PICTURES.
+// were taken, what is `differing`, which `pixels` were not asked for once, and which
+// `failures` of Chromium were got over; pictures of what differs go to PICTURES.
 //
 // Needs `npm ci` and Chromium: $CHROMIUM, or on the PATH.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -14,13 +15,14 @@ import { Screen, launch } from "./screen.mjs";
 
 const WIDTHS = [800, 375];
 const TABS = 3;
+const ATTEMPTS = 4;
 
 const [folder, pictures] = process.argv.slice(2);
 const pairs = JSON.parse(readFileSync(join(folder, "pairs.json"), "utf8"));
 rmSync(pictures, { recursive: true, force: true });
 mkdirSync(pictures, { recursive: true });
 
-const report = { shots: 0, differing: [], pixels: [] };
+const report = { shots: 0, differing: [], pixels: [], failures: [] };
 const browser = await launch();
 const queue = pairs.values();
 await Promise.all(Array.from({ length: TABS }, work));
@@ -28,10 +30,23 @@ await browser.close();
 process.stdout.write(JSON.stringify(report));
 
 async function work() {
-  const screen = await Screen.open(browser);
+  let screen = await Screen.open(browser);
+  const draw = async (file, charset) => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await screen.draw(readFileSync(join(folder, file)), charset, WIDTHS);
+      } catch (error) {
+        // On a busy machine Chromium now and then fails to take a picture; a tab of its own can.
+        if (attempt === ATTEMPTS) throw error;
+        report.failures.push(`${file}: ${error.message}`);
+        await screen.close();
+        screen = await Screen.open(browser);
+      }
+    }
+  };
   for (const { name, charset, before, after, pixel } of queue) {
-    const was = await screen.draw(readFileSync(join(folder, before)), charset, WIDTHS);
-    const is = await screen.draw(readFileSync(join(folder, after)), charset, WIDTHS);
+    const was = await draw(before, charset);
+    const is = await draw(after, charset);
     const asked = screen.asked.filter((url) => url === pixel).length;
     if (pixel && asked !== 1) report.pixels.push({ name, asked });
     WIDTHS.forEach((width, at) => judge(name, width, was[at], is[at]));

@@ -40,11 +40,17 @@ export class Screen {
   static async open(browser) {
     const screen = new Screen();
     const context = await browser.newContext({ javaScriptEnabled: false, serviceWorkers: "block", reducedMotion: "reduce" });
+    screen.context = context;
     screen.page = await context.newPage();
     screen.page.setDefaultTimeout(PATIENCE);
     screen.devtools = await context.newCDPSession(screen.page);
     await screen.page.route("**/*", (route) => screen.answer(route));
     return screen;
+  }
+
+  // Whatever state it is in.
+  async close() {
+    await this.context.close().catch(() => {});
   }
 
   // Draws `body`; resolves to a PNG of the whole page for each width. `asked` holds what was asked for.

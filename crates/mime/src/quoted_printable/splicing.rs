@@ -7,13 +7,12 @@ use crate::Decoded;
 use crate::line::{LineCursor, line_end_of};
 use crate::splice::Change;
 
-/// Writes the changes into the encoded text. The octets of all other lines stay, and of these lines all that the change
+/// Writes the encoded text with the changes in it behind `out`. The octets of all other lines stay, and of these lines all that the change
 /// does not touch; soft breaks are added so that no line passes 76 octets that had not.
-pub(crate) fn splice(encoded: &[u8], decoded: &Decoded, changes: &[Change<'_>]) -> Vec<u8> {
+pub(crate) fn splice(out: &mut Vec<u8>, encoded: &[u8], decoded: &Decoded, changes: &[Change<'_>]) {
     let spans: Vec<Range<usize>> =
         changes.iter().map(|change| encoded_span(encoded, decoded, &change.range)).collect();
-    let added: usize = changes.iter().map(|change| change.replacement.len()).sum();
-    let mut writer = Writer::new(encoded.len() + added + added / 8, line_end_of(encoded));
+    let mut writer = Writer::behind(out, line_end_of(encoded));
     let mut lines = LineCursor::new(encoded);
     let mut copied = 0;
     for (at, (change, span)) in changes.iter().zip(&spans).enumerate() {
@@ -30,7 +29,6 @@ pub(crate) fn splice(encoded: &[u8], decoded: &Decoded, changes: &[Change<'_>]) 
         }
     }
     writer.copy(&encoded[copied..]);
-    writer.out
 }
 
 /// Where decoded octets stand, from the first to behind the last; for an insertion, the place to write at.
@@ -79,15 +77,15 @@ const MAX_LINE_OCTETS: usize = 76;
 const MAX_TEXT_OCTETS: usize = MAX_LINE_OCTETS - 1;
 
 /// Writes quoted-printable text, its columns those of what was written.
-struct Writer {
-    out: Vec<u8>,
+struct Writer<'o> {
+    out: &'o mut Vec<u8>,
     line_start: usize,
     line_end: &'static [u8],
 }
 
-impl Writer {
-    fn new(octets: usize, line_end: &'static [u8]) -> Self {
-        Self { out: Vec::with_capacity(octets), line_start: 0, line_end }
+impl<'o> Writer<'o> {
+    fn behind(out: &'o mut Vec<u8>, line_end: &'static [u8]) -> Self {
+        Self { line_start: out.len(), out, line_end }
     }
 
     fn column(&self) -> usize {

@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use envelope::{Body, MailParameters, Reply, Severity};
 use store::{QueuedMessage, QueuedRecipient};
-use upstream::{Connection, HandoffError, Pool};
+use upstream::{Connection, HandoffError, Pool, Pooled};
 
 use crate::fault::Fault;
 use crate::notification::Answer;
-use crate::provider::Provider;
+use crate::provider::pooled;
 use crate::settings::RouteLogin;
 use crate::seven_bit::send_content;
 
@@ -54,14 +54,13 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) pool: Pool,
-    /// Never what clients log in with: they are gone.
     pub(super) login: RouteLogin,
 }
 
 /// One message, to some of its recipients, in one transaction. The connection in `line` is used, or one taken.
 pub(super) async fn hand_on(
     link: &Link,
-    line: &mut Option<Provider>,
+    line: &mut Option<Pooled>,
     message: &QueuedMessage,
     recipients: &[QueuedRecipient],
     content: &Arc<Vec<u8>>,
@@ -94,14 +93,12 @@ impl Transaction {
     async fn run(
         &mut self,
         link: &Link,
-        line: &mut Option<Provider>,
+        line: &mut Option<Pooled>,
         message: &QueuedMessage,
         content: &Arc<Vec<u8>>,
     ) -> Result<(), Trouble> {
         let parameters = parameters(message, content);
-        let reply = begin(link, line, message, &parameters)
-            .await
-            .map_err(|error| Trouble::before_mail(error, link))?;
+        let reply = begin(link, line, message, &parameters).await.map_err(Trouble::before_content)?;
         let Some(connection) = line else { return Ok(()) };
         self.handoff.reached = true;
         if !reply.is_positive() {
@@ -147,7 +144,9 @@ impl Transaction {
             Fault::Provider | Fault::Operator => Outcome::Later,
         };
         let answer = answer_of(&trouble.error);
-        if outcome == Outcome::Later && trouble.concerns_all {
+        // All connections in use says nothing of the provider.
+        let is_busy = matches!(trouble.error, HandoffError::Busy { .. });
+        if outcome == Outcome::Later && trouble.concerns_all && !is_busy {
             let words = if answer.code > 0 {
                 format!("{} {}", answer.code, answer.to_kept())
             } else {
@@ -181,17 +180,6 @@ struct Trouble {
 }
 
 impl Trouble {
-    /// That all connections are in use says nothing of the provider; that a sender's own login is refused, nothing
-    /// of the others'.
-    fn before_mail(error: HandoffError, link: &Link) -> Self {
-        let of_one = match &error {
-            HandoffError::Busy { .. } | HandoffError::NoToken { .. } => true,
-            HandoffError::LoginRefused { .. } => matches!(link.login, RouteLogin::Tokens(_)),
-            _ => false,
-        };
-        Self { error, concerns_all: !of_one }
-    }
-
     fn before_content(error: HandoffError) -> Self {
         Self { error, concerns_all: true }
     }
@@ -204,7 +192,7 @@ impl Trouble {
 /// MAIL, on the connection at hand if it still lives.
 async fn begin(
     link: &Link,
-    line: &mut Option<Provider>,
+    line: &mut Option<Pooled>,
     message: &QueuedMessage,
     parameters: &MailParameters,
 ) -> Result<Reply, HandoffError> {
@@ -213,7 +201,7 @@ async fn begin(
         let was_at_hand = at_hand.is_some();
         let mut connection = match at_hand.take() {
             Some(connection) => connection,
-            None => Provider::open(&link.pool, &link.login, &message.sender, None).await?,
+            None => pooled(&link.pool, &link.login, &message.sender).await?,
         };
         let answer = connection.mail(&message.reverse_path, parameters).await;
         // One that was used before may have been closed by the other side just now. Nothing of this message has

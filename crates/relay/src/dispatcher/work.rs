@@ -86,7 +86,7 @@ impl Shared {
             if number == last || away {
                 // Writing it down needs neither connection nor place.
                 if let Some(connection) = line.take() {
-                    connection.part().await;
+                    connection.give_back().await;
                 }
                 place = None;
                 self.bell.notify_one();
@@ -98,7 +98,7 @@ impl Shared {
             }
         }
         if let Some(connection) = line.take() {
-            connection.part().await;
+            connection.give_back().await;
         }
         Done::Settled
     }

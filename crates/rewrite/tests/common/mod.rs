@@ -41,6 +41,7 @@ pub(crate) fn wishes(rules: &LinkRules) -> Wishes<'_> {
         rules,
         list_unsubscribe: &[],
         position: PixelPosition::Auto,
+        given_up: &|| false,
     }
 }
 
