@@ -48,7 +48,7 @@ bless:
 
 # Each parser under libFuzzer for a minute: needs cargo-fuzz (cargo install --locked cargo-fuzz); RUSTC_BOOTSTRAP lets a stable compiler do it
 fuzz-smoke:
-    mkdir -p fuzz/corpus && cd fuzz && for target in mime_locate splice rewrite survey; do RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target -- -max_total_time=60 -dict=waxseal.dict; done
+    mkdir -p fuzz/corpus && cd fuzz && for target in mime_locate splice rewrite survey session; do RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target -- -max_total_time=60 -dict=waxseal.dict; done
 
 # Seeds a bug at a time into a copy and demands that the tests see it; a quarter of an hour
 mutations:

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use envelope::Reply;
-use store::{Copies, NewMessage, QueueState, QueuedMessage, QueuedRecipient, RecipientState, StoreError};
+use store::{Copies, NewMessage, QueueState, QueuedMessage, QueuedRecipient, RecipientState};
 
 use crate::door::Relay;
 use crate::event;
@@ -25,17 +25,14 @@ impl Relay {
             Ok(()) => Reply::of(250, "2.0.0", format!("Queued as {}", submission.id)),
             Err(error) => {
                 event::not_queued(submission.id, &error);
-                match error {
-                    StoreError::DiskLow | StoreError::Full { .. } => Reply::of(
-                        452,
-                        "4.3.1",
-                        "There is too little room to keep the message; your program will try again",
-                    ),
-                    _ => not_now(),
-                }
+                if error.no_room() { no_room() } else { not_now() }
             }
         }
     }
+}
+
+fn no_room() -> Reply {
+    Reply::of(452, "4.3.1", "There is too little room to keep the message; your program will try again")
 }
 
 fn not_now() -> Reply {

@@ -89,6 +89,8 @@ fn listener_config(
         // The configuration allows plain text on loopback only; the listener looks at each connection.
         allow_plain_auth: listener.tls == Encryption::None,
         oauth: takes_tokens(config),
+        // Each upstream is asked again at MAIL, and one that does not offer it refuses the message.
+        require_tls: config.upstreams.iter().any(|upstream| upstream.tls != Encryption::None),
         max_message_octets: config.limits.message_octets,
         max_recipients: config.limits.recipients,
         deadlines: Deadlines { grace: config.limits.shutdown_grace, ..Deadlines::default() },

@@ -51,6 +51,8 @@ impl Shared {
         let content = match self.queue.content(id).await {
             Ok(content) => Arc::new(content),
             Err(error @ StoreError::Damaged { .. }) => return self.set_aside(&message, &error).await,
+            // Somebody deleted it just now.
+            Err(StoreError::NotQueued { .. }) => return Done::Settled,
             Err(error) => return not_now("reading a message's content", &error),
         };
         self.hand_on_to(outlet, message, &content, due, place).await
@@ -146,6 +148,8 @@ impl Shared {
         let content = match self.queue.content(id).await {
             Ok(content) => Arc::new(content),
             Err(error @ StoreError::Damaged { .. }) => return self.set_aside(&message, &error).await,
+            // Somebody deleted it just now.
+            Err(StoreError::NotQueued { .. }) => return Done::Settled,
             Err(error) => return not_now("reading a message's content", &error),
         };
         let outlet = self.upstreams.get(&message.upstream);
