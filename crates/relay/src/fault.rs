@@ -25,6 +25,7 @@ impl Fault {
             HandoffError::Certificate { .. }
             | HandoffError::StartTlsNotOffered { .. }
             | HandoffError::StartTlsInjected { .. }
+            | HandoffError::NoToken { .. }
             | HandoffError::LoginNotOffered { .. }
             | HandoffError::LoginUnencrypted { .. }
             | HandoffError::LoginUnsendable { .. } => Self::Operator,

@@ -98,7 +98,9 @@ impl Transaction {
         content: &Arc<Vec<u8>>,
     ) -> Result<(), Trouble> {
         let parameters = parameters(message, content);
-        let reply = begin(link, line, message, &parameters).await.map_err(Trouble::before_content)?;
+        let reply = begin(link, line, message, &parameters)
+            .await
+            .map_err(|error| Trouble::before_mail(error, link))?;
         let Some(connection) = line else { return Ok(()) };
         self.handoff.reached = true;
         if !reply.is_positive() {
@@ -144,9 +146,7 @@ impl Transaction {
             Fault::Provider | Fault::Operator => Outcome::Later,
         };
         let answer = answer_of(&trouble.error);
-        // All connections in use says nothing of the provider.
-        let is_busy = matches!(trouble.error, HandoffError::Busy { .. });
-        if outcome == Outcome::Later && trouble.concerns_all && !is_busy {
+        if outcome == Outcome::Later && trouble.concerns_all {
             let words = if answer.code > 0 {
                 format!("{} {}", answer.code, answer.to_kept())
             } else {
@@ -180,6 +180,17 @@ struct Trouble {
 }
 
 impl Trouble {
+    /// That all connections are in use says nothing of the provider; that a sender's own token is missing or refused,
+    /// nothing of the others'.
+    fn before_mail(error: HandoffError, link: &Link) -> Self {
+        let of_one = match &error {
+            HandoffError::Busy { .. } | HandoffError::NoToken { .. } => true,
+            HandoffError::LoginRefused { .. } => matches!(link.login, RouteLogin::Tokens(_)),
+            _ => false,
+        };
+        Self { error, concerns_all: !of_one }
+    }
+
     fn before_content(error: HandoffError) -> Self {
         Self { error, concerns_all: true }
     }

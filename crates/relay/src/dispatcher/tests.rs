@@ -516,3 +516,28 @@ async fn mail_for_an_upstream_that_is_gone_stands_in_nobodys_way() {
     bench.until_counted([1, 0, 0]).await;
     assert_eq!(bench.recipients(lost).await[0].attempts, 0);
 }
+
+#[tokio::test]
+async fn a_sender_without_a_sign_in_keeps_nobody_elses_mail() {
+    let provider = Provider::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut own = route("own", provider.address);
+    let client = upstream::OAuthClient {
+        authorize_url: "http://127.0.0.1:1/a".into(),
+        token_url: "http://127.0.0.1:1/t".into(),
+        scope: String::new(),
+        client_id: "id".into(),
+        client_secret: None,
+        redirect_host: "127.0.0.1".into(),
+        like: own.upstream.clone(),
+    };
+    let vault = upstream::Vault::new(folder.path(), vec![[3; 32]]);
+    let tokens = upstream::Tokens::new(client, vault, Arc::new(envelope::ManualClock::new(BEGINNING)));
+    own.login = crate::settings::RouteLogin::Tokens(Arc::new(tokens));
+    let mut bench = Bench::start(vec![own]);
+    bench.put(ANA, "own", &["bo@example.net"]).await;
+    bench.until_counted([0, 0, 1]).await;
+    bench.put("kim@example.com", "own", &["li@example.net"]).await;
+    // Tried, and not kept back by what Ana lacks.
+    bench.until_counted([0, 0, 2]).await;
+}
