@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use envelope::{
 };
 use seal::Recipient;
 use smtp::{Greeting, Handler};
-use store::{Copies, RecipientRecord};
+use store::{Copies, MessageOutcome, RecipientRecord};
 use tokio::time::Instant;
 use upstream::{HandoffError, SizeLimit};
 
@@ -18,6 +19,7 @@ use crate::door::Relay;
 use crate::event;
 use crate::fault::Fault;
 use crate::identity::Identity;
+use crate::in_time::aside;
 use crate::provider::Provider;
 use crate::recording::{Submission, forget_answers, record_of};
 use crate::rewriting::Tracking;
@@ -322,11 +324,10 @@ impl Conversation {
     /// Our own header fields go, whatever else happens to the message.
     async fn without_control_fields(&self, content: Arc<Vec<u8>>) -> Option<Arc<Vec<u8>>> {
         let (before, track_field) = (content.clone(), self.relay.settings.track_field.clone());
-        let removed =
-            tokio::task::spawn_blocking(move || match without_control_fields(&before, &track_field) {
-                std::borrow::Cow::Borrowed(_) => None,
-                std::borrow::Cow::Owned(without) => Some(without),
-            });
+        let removed = aside(content.len(), move || match without_control_fields(&before, &track_field) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(without) => Some(without),
+        });
         match removed.await {
             Ok(without) => Some(without.map_or(content, Arc::new)),
             Err(panic) => {
@@ -509,8 +510,16 @@ impl Conversation {
         let store = &self.relay.store;
         let took = started.elapsed();
         event::handed_off(submission, rewritten, reply, took);
-        let record = record_of(submission, chosen, rewritten, Some((reply, took)));
-        let recorded = tokio::time::timeout(STORE_PATIENCE, store.record_message(record)).await;
+        let recorded = async {
+            // What is tracked was announced: only the outcome is new.
+            if rewritten.is_tracked() {
+                let last_word = (reply.code().get(), reply.text(), self.relay.clock.now());
+                let (id, recipients) = (submission.id, vec![]);
+                return store.record_outcome(MessageOutcome { id, recipients, reply: Some(last_word) }).await;
+            }
+            store.record_message(record_of(submission, chosen, rewritten, Some((reply, took)))).await
+        };
+        let recorded = tokio::time::timeout(STORE_PATIENCE, recorded).await;
         if !matches!(recorded, Ok(Ok(()))) {
             event::not_recorded(submission.id, &recorded);
         }

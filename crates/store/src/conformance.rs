@@ -1,14 +1,15 @@
 //! What every backend must do, in cases that know nothing of the backend.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use envelope::Choice;
 use verdict::Verdict;
 
 use crate::samples::{click, id, judgement, link, message, moment, open, recipient};
 use crate::{
-    AppPassword, Event, MOST_APP_PASSWORDS, MessageFilter, MessageSummary, SavedChoice, SenderRecord, Store,
-    StoreError,
+    AppPassword, Event, MOST_APP_PASSWORDS, MessageFilter, MessageOutcome, MessageSummary, RecipientAnswer,
+    SavedChoice, SenderRecord, Store, StoreError,
 };
 
 /// Runs every case, each on an empty store that `fresh` gives.
@@ -16,6 +17,7 @@ pub(crate) async fn holds(fresh: impl AsyncFn() -> Arc<dyn Store>) {
     an_empty_store_knows_nothing(&*fresh().await).await;
     a_message_reads_back_as_it_was_written(&*fresh().await).await;
     a_message_is_written_over_by_its_id(&*fresh().await).await;
+    what_came_of_a_message_is_written_into_its_record(&*fresh().await).await;
     messages_are_listed_newest_first(&*fresh().await).await;
     an_event_reads_back_with_its_message(&*fresh().await).await;
     an_event_counts_once(&*fresh().await).await;
@@ -54,6 +56,31 @@ async fn a_message_reads_back_as_it_was_written(store: &dyn Store) {
         let summary = store.message(record.id).await.unwrap().unwrap();
         assert_eq!(summary, untouched(record));
     }
+}
+
+async fn what_came_of_a_message_is_written_into_its_record(store: &dyn Store) {
+    let outcome = |n| MessageOutcome {
+        id: id(n),
+        recipients: vec![RecipientAnswer { index: 1, code: 550, reply: "5.1.1 No".into() }],
+        reply: Some((451, "later".into(), moment(1).plus(Duration::from_secs(2)))),
+    };
+    store.record_outcome(outcome(1)).await.unwrap();
+    assert_eq!(store.message(id(1)).await.unwrap(), None, "nothing of one that is not there");
+
+    let mut record = message(1);
+    record.accepted_at = moment(1);
+    record.recipients = vec![recipient(0, "a@b.example", 250), recipient(1, "c@d.example", 250)];
+    for other in [record.clone(), message(2)] {
+        store.record_message(other).await.unwrap();
+    }
+    store.record_outcome(outcome(1)).await.unwrap();
+    (record.code, record.reply, record.took_ms) = (451, "later".into(), 2_000);
+    (record.recipients[1].code, record.recipients[1].reply) = (550, "5.1.1 No".into());
+    assert_eq!(store.message(id(1)).await.unwrap().unwrap(), untouched(record.clone()));
+    assert_eq!(store.message(id(2)).await.unwrap().unwrap(), untouched(message(2)));
+
+    store.record_outcome(MessageOutcome { id: id(1), recipients: vec![], reply: None }).await.unwrap();
+    assert_eq!(store.message(id(1)).await.unwrap().unwrap(), untouched(record));
 }
 
 fn untouched(record: crate::MessageRecord) -> MessageSummary {

@@ -36,7 +36,10 @@ pub use choice::{ChoiceOrigin, SavedChoice};
 pub use error::StoreError;
 pub use event::{Event, StoredEvent};
 pub use journal::Journal;
-pub use message::{LinkRecord, MessageFilter, MessageRecord, MessageSummary, PartNote, RecipientRecord};
+pub use message::{
+    LinkRecord, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, PartNote, RecipientAnswer,
+    RecipientRecord,
+};
 pub use queue::{
     Copies, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
     RecipientState, SqliteQueue,

@@ -67,6 +67,28 @@ pub struct RecipientRecord {
     pub reply: String,
 }
 
+/// What came of a message since its record was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageOutcome {
+    /// The message.
+    pub id: RelayId,
+    /// New answers, each with the number of its recipient.
+    pub recipients: Vec<RecipientAnswer>,
+    /// The reply to the content, and when it was given.
+    pub reply: Option<(u16, String, Timestamp)>,
+}
+
+/// A provider's answer for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipientAnswer {
+    /// The recipient's number in the message.
+    pub index: u16,
+    /// The reply code.
+    pub code: u16,
+    /// The reply's text.
+    pub reply: String,
+}
+
 /// One link of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LinkRecord {

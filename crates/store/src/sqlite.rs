@@ -17,8 +17,8 @@ use tokio::sync::watch;
 
 use crate::worker::Worker;
 use crate::{
-    AppPassword, Event, MessageFilter, MessageRecord, MessageSummary, SavedChoice, SenderRecord, Store,
-    StoreError, StoredEvent,
+    AppPassword, Event, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice,
+    SenderRecord, Store, StoreError, StoredEvent,
 };
 use readers::Readers;
 use records::Records;
@@ -81,6 +81,10 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn record_message(&self, record: MessageRecord) -> Result<(), StoreError> {
         self.writer.commit(Write::Message(Box::new(record))).await
+    }
+
+    async fn record_outcome(&self, outcome: MessageOutcome) -> Result<(), StoreError> {
+        self.writer.commit(Write::Outcome(Box::new(outcome))).await
     }
 
     async fn message(&self, id: RelayId) -> Result<Option<MessageSummary>, StoreError> {

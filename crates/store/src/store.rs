@@ -3,8 +3,8 @@ use envelope::{Choice, RelayId, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
-    AppPassword, Event, MessageFilter, MessageRecord, MessageSummary, SavedChoice, SenderRecord, StoreError,
-    StoredEvent,
+    AppPassword, Event, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice,
+    SenderRecord, StoreError, StoredEvent,
 };
 
 /// As many app passwords of one login are looked at: each costs a wrong guess some microseconds.
@@ -18,6 +18,9 @@ pub const MOST_APP_PASSWORDS: u32 = 100;
 pub trait Store: Send + Sync {
     /// Writes a message, its recipients and its links over whatever was known under the same id.
     async fn record_message(&self, record: MessageRecord) -> Result<(), StoreError>;
+
+    /// Writes what came of a message that was recorded before. Of one that was not, nothing is written.
+    async fn record_outcome(&self, outcome: MessageOutcome) -> Result<(), StoreError>;
 
     /// One message with what came of it.
     async fn message(&self, id: RelayId) -> Result<Option<MessageSummary>, StoreError>;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use envelope::{RelayId, Timestamp};
-use store::{Store, StoreError};
+use store::{MessageOutcome, RecipientAnswer, Store, StoreError};
 use tokio::time::timeout;
 
 use crate::event;
@@ -87,21 +87,17 @@ impl Inner {
 
     /// A message that the store does not know, a notification for one, is not written: there is nothing to see of it.
     async fn write(&self, id: RelayId, update: &Update) -> Result<(), StoreError> {
-        let known = timeout(PATIENCE, self.store.message(id)).await.unwrap_or(Err(StoreError::TimedOut))?;
-        let Some(summary) = known else { return Ok(()) };
-        let mut record = summary.record;
-        for recipient in &mut record.recipients {
-            if let Some(answer) = update.recipients.get(&recipient.index) {
-                recipient.code = answer.code;
-                recipient.reply.clone_from(&answer.text);
-            }
-        }
-        if let Some((answer, at)) = &update.outcome {
-            record.code = answer.code;
-            record.reply.clone_from(&answer.text);
-            record.took_ms = u64::try_from(at.since(record.accepted_at).as_millis()).unwrap_or(u64::MAX);
-        }
-        timeout(PATIENCE, self.store.record_message(record)).await.unwrap_or(Err(StoreError::TimedOut))
+        let answer = |(index, answer): (&u16, &Answer)| RecipientAnswer {
+            index: *index,
+            code: answer.code,
+            reply: answer.text.clone(),
+        };
+        let outcome = MessageOutcome {
+            id,
+            recipients: update.recipients.iter().map(answer).collect(),
+            reply: update.outcome.as_ref().map(|(answer, at)| (answer.code, answer.text.clone(), *at)),
+        };
+        timeout(PATIENCE, self.store.record_outcome(outcome)).await.unwrap_or(Err(StoreError::TimedOut))
     }
 
     fn keep(&self, id: RelayId, update: Update) {

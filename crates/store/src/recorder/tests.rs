@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use super::*;
 use crate::samples::{click, open};
 use crate::{
-    MessageFilter, MessageRecord, MessageSummary, SavedChoice, SenderRecord, SqliteStore, StoredEvent,
+    MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice, SenderRecord, SqliteStore,
+    StoredEvent,
 };
 
 /// A store that does what a test tells it to, with a real one behind it.
@@ -64,6 +65,9 @@ impl Store for Scripted {
 
     async fn record_message(&self, record: MessageRecord) -> Result<(), StoreError> {
         self.store.record_message(record).await
+    }
+    async fn record_outcome(&self, outcome: MessageOutcome) -> Result<(), StoreError> {
+        self.store.record_outcome(outcome).await
     }
     async fn message(&self, id: RelayId) -> Result<Option<MessageSummary>, StoreError> {
         self.store.message(id).await

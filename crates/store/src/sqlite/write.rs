@@ -2,12 +2,13 @@ use envelope::{Choice, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use verdict::{Judgement, Kind, Verdict};
 
-use crate::{AppPassword, Event, MessageRecord, SenderRecord, StoreError};
+use crate::{AppPassword, Event, MessageOutcome, MessageRecord, SenderRecord, StoreError};
 
 /// One thing to remember. Doing it again changes nothing.
 #[derive(Debug)]
 pub(crate) enum Write {
     Message(Box<MessageRecord>),
+    Outcome(Box<MessageOutcome>),
     Event(Box<Event>),
     Choice {
         sender: String,
@@ -31,6 +32,11 @@ impl Write {
         match self {
             Self::Message(record) => {
                 write_message(db, record).map_err(|e| StoreError::sqlite("recording a message", e))?;
+                Ok(None)
+            }
+            Self::Outcome(outcome) => {
+                write_outcome(db, outcome)
+                    .map_err(|e| StoreError::sqlite("recording what came of a message", e))?;
                 Ok(None)
             }
             Self::Event(event) => {
@@ -120,6 +126,27 @@ fn write_message(db: &Connection, record: &MessageRecord) -> rusqlite::Result<()
     )?;
     write_recipients(db, key, record)?;
     write_links(db, key, record)
+}
+
+fn write_outcome(db: &Connection, outcome: &MessageOutcome) -> rusqlite::Result<()> {
+    let id = outcome.id.as_bytes();
+    for answer in &outcome.recipients {
+        execute(
+            db,
+            "UPDATE recipient SET code = ?3, reply = ?4
+             WHERE message = (SELECT key FROM tally WHERE message = ?1) AND number = ?2",
+            params![id, answer.index, answer.code, answer.reply],
+        )?;
+    }
+    if let Some((code, reply, at)) = &outcome.reply {
+        execute(
+            db,
+            "UPDATE message SET code = ?2, reply = ?3, took_ms = max(0, ?4 - accepted_at)
+             WHERE key = (SELECT key FROM tally WHERE message = ?1)",
+            params![id, code, reply, at.unix_millis()],
+        )?;
+    }
+    Ok(())
 }
 
 /// SQLite's integers have a sign.

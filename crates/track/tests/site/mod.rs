@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use envelope::{Choice, Clock, ManualClock, RelayId, Timestamp};
 use seal::{Keys, Recipient};
 use store::{
-    Event, Journal, MessageFilter, MessageRecord, MessageSummary, Recorder, SavedChoice, SenderRecord, Store,
-    StoreError, StoredEvent,
+    Event, Journal, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, Recorder, SavedChoice,
+    SenderRecord, Store, StoreError, StoredEvent,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -266,6 +266,9 @@ impl Store for Fake {
     }
 
     async fn record_message(&self, _: MessageRecord) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn record_outcome(&self, _: MessageOutcome) -> Result<(), StoreError> {
         Err(StoreError::Closed)
     }
     async fn message(&self, _: RelayId) -> Result<Option<MessageSummary>, StoreError> {
