@@ -267,7 +267,7 @@ async fn an_empty_queue_is_said_to_be_one() {
 #[cfg(unix)]
 fn is_private(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file).unwrap().permissions().mode() % 0o100 == 0
+    std::fs::metadata(file).unwrap().permissions().mode().is_multiple_of(0o100)
 }
 
 #[cfg(not(unix))]
