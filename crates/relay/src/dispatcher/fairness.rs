@@ -32,3 +32,44 @@ impl Turns {
         self.had.insert(sender.to_owned(), self.number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use envelope::{MailParameters, RelayId, ReversePath, Timestamp};
+    use store::{Copies, QueueState};
+
+    use super::*;
+
+    fn of(sender: &str) -> QueuedMessage {
+        QueuedMessage {
+            id: RelayId::from_bytes([0; 16]),
+            queued_at: Timestamp::from_unix_millis(0),
+            sender: sender.into(),
+            upstream: "own".into(),
+            reverse_path: ReversePath::Null,
+            parameters: MailParameters::default(),
+            copies: Copies::Shared,
+            octets: 0,
+            state: QueueState::Waiting,
+            delay_told: false,
+            recipients: vec![],
+        }
+    }
+
+    #[test]
+    fn nobody_goes_twice_while_another_waits() {
+        let mut found: Vec<_> = ["many", "many", "many", "one", "held", "two"].map(of).into();
+        let mut turns = Turns::default();
+        let mut order = vec![];
+        while let Some(at) = turns.next(&found, |message| message.sender != "held") {
+            let message = found.remove(at);
+            turns.had(&message.sender);
+            order.push(message.sender);
+            if order.len() == 4 {
+                // Somebody new does not wait for those who had turns.
+                found.push(of("new"));
+            }
+        }
+        assert_eq!(order, ["many", "one", "two", "many", "new", "many"]);
+    }
+}
