@@ -236,6 +236,7 @@ fn parts_that_are_left() {
         ("odd encoding", mixed(&html("Content-Transfer-Encoding: quoted-printable (x)")), {
             ("1", UnknownTransferEncoding)
         }),
+        ("odd blank", mixed(&html("Content-Transfer-Encoding: base64\u{c}")), ("1", UnknownTransferEncoding)),
         (
             "unknown encoding",
             mixed(&html("Content-Transfer-Encoding: x-uuencode")),
