@@ -50,10 +50,14 @@ impl Reading<'_> {
     fn compare_with(&self, before: &str, after: &str, scripting: bool) -> Result<usize, String> {
         let (old, old_pixels, _) = self.nodes(before, scripting);
         let (new, pixels, begins) = self.nodes(after, scripting);
-        let (old, new) = match self.soup {
+        let (mut old, mut new) = match self.soup {
             true => (settled(old, begins), settled(new, begins)),
             false => (old, new),
         };
+        if self.soup && old_pixels > 0 {
+            // What was left open was opened again round an earlier pixel, and round what followed it.
+            (old, new) = (unformatted(old), unformatted(new));
+        }
         let base = old.iter().filter(|node| node.name == "base").find_map(|node| node.attribute("href"));
         let base = base.and_then(|href| url::Url::parse(href.trim()).ok());
         let mut new = new.into_iter();
@@ -162,6 +166,12 @@ impl Reading<'_> {
         }
         (nodes, pixels, begins)
     }
+}
+
+/// Without formatting elements, and all at one depth.
+fn unformatted(nodes: Vec<Node>) -> Vec<Node> {
+    let others = nodes.into_iter().filter(|node| !FORMATTING.contains(&node.name.as_str()));
+    settled(others.map(|node| Node { depth: 0, ..node }).collect(), false)
 }
 
 fn attribute(attribute: &Attribute) -> (String, String) {
