@@ -5,6 +5,7 @@
 //! `PROPTEST_CASES=20000 PROPTEST_RNG_SEED=1 cargo test --release --test properties_of_rewriting` makes others.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 #![allow(
+    clippy::duplicate_mod,
     clippy::naive_bytecount,
     clippy::type_complexity,
     clippy::doc_markdown,

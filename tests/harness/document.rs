@@ -48,12 +48,11 @@ impl Reading<'_> {
     }
 
     fn compare_with(&self, before: &str, after: &str, scripting: bool) -> Result<usize, String> {
-        let (old, old_pixels, _) = self.nodes(before, scripting);
-        let (new, pixels, begins) = self.nodes(after, scripting);
-        let (mut old, mut new) = match self.soup {
-            true => (settled(old, begins), settled(new, begins)),
-            false => (old, new),
-        };
+        let (mut old, old_pixels, _) = self.nodes(before, scripting);
+        let (mut new, pixels, begins) = self.nodes(after, scripting);
+        if self.soup {
+            (old, new) = (settled(old, begins), settled(new, begins));
+        }
         if self.soup && old_pixels > 0 {
             // What was left open was opened again round an earlier pixel, and round what followed it.
             (old, new) = (unformatted(old), unformatted(new));
