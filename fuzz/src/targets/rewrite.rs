@@ -41,8 +41,12 @@ pub fn rewrite(data: &[u8]) {
     let before = mime::remove_fields(&raw, &["DKIM-Signature"]);
     lines_are_no_worse(&before, &rewritten.content);
     same_parts_to_us(&before, &rewritten.content);
-    Comparison { before: &before, after: &rewritten.content, rewritten: &rewritten, tracking: &tracking }
-        .check();
+    let is_cut = |left: &mime::LeftPart| left.obstacle == mime::Obstacle::BoundaryInLine;
+    if !mime::locate(&before).left.iter().any(is_cut) {
+        // Else mail-parser 0.11 cuts that part in two, and may take what follows it for the header of the second half.
+        Comparison { before: &before, after: &rewritten.content, rewritten: &rewritten, tracking: &tracking }
+            .check();
+    }
     same_documents(&before, &rewritten.content);
 }
 
