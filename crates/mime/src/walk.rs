@@ -290,9 +290,9 @@ impl<'a> Walk<'a> {
     fn next_part(&mut self, mut leaf: Option<Leaf>, from: usize) -> Option<usize> {
         let mut at = from;
         while !self.open.is_empty() {
-            let (delimiter, in_doubt) = next_delimiter(self.raw, at, &boundaries(&self.open));
-            // In the text of a part it makes that one doubtful, no more.
-            self.in_doubt |= in_doubt && leaf.is_none();
+            let (delimiter, goes_on) = next_delimiter(self.raw, at, &boundaries(&self.open));
+            // In a preamble it begins a part to some. In the text of a part it makes that one doubtful, no more.
+            self.in_doubt |= goes_on && leaf.is_none();
             let Some(delimiter) = delimiter else { break };
             if let Some(leaf) = leaf.take() {
                 // A part that ends at the delimiter of an outer multipart has no proven end: its own is missing.
