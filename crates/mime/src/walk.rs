@@ -158,8 +158,8 @@ impl<'a> Walk<'a> {
                 Err(obstacle) => return (Some(self.leaf(path, media_type, Some(obstacle), &header)), end),
             }
         }
-        // With a boundary it is one to some programs.
-        self.in_doubt |= media_type == "multipart";
+        // With a boundary it is one to some programs. And where the header has no end, the delimiter is a line of it to some.
+        self.in_doubt |= media_type == "multipart" || header.body.is_none();
         self.leaf_parts += 1;
         (Some(self.leaf(path, media_type, obstacle, &header)), end)
     }
