@@ -4,6 +4,7 @@
 //! further mutations for so long, without knowing what they reach. An input that fails stands in `target/tmp/fuzz/`; made small, it is
 //! kept in `fuzz/seeds/`.
 #![allow(
+    clippy::duplicate_mod,
     clippy::naive_bytecount,
     clippy::type_complexity,
     clippy::doc_markdown,

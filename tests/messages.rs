@@ -9,10 +9,9 @@ use std::fmt::Write as _;
 
 use encoding_rs::Encoding;
 use envelope::Reason;
-use harness::collection::{BASE_URL, Case, cases, keys, tracking, without_our_fields};
+use harness::collection::{BASE_URL, Case, Ours, cases, tracking, without_our_fields};
+use harness::document::Reading;
 use harness::identity::compare;
-use html5ever::tendril::TendrilSink;
-use markup5ever_rcdom::{Handle, NodeData, RcDom};
 use relay::Rewritten;
 
 fn rewritten(case: &Case) -> Rewritten {
@@ -169,7 +168,8 @@ fn the_document_is_the_same_but_for_links_and_pixel() {
                 encoding.decode(&decoded).0.into_owned()
             };
             documents += 1;
-            if let Err(why) = same_document(&text(&before, was), &text(&after.content, is), encoding) {
+            let reading = Reading { encoding, ours: &Ours, soup: false };
+            if let Err(why) = reading.compare(&text(&before, was), &text(&after.content, is)) {
                 wrong.push(format!("{}: {why}", case.name));
             }
         }
@@ -180,151 +180,3 @@ fn the_document_is_the_same_but_for_links_and_pixel() {
 
 /// html5ever takes a square of their size; the octets of these are compared all the same.
 const SLOW_FOR_THE_ORACLE: [&str; 2] = ["attributes_20000_on_one_tag", "nested_tags_20000"];
-
-fn same_document(before: &str, after: &str, encoding: &'static Encoding) -> Result<(), String> {
-    let parse =
-        |text: &str| html5ever::parse_document(RcDom::default(), html5ever::ParseOpts::default()).one(text);
-    let (before, after) = (parse(before), parse(after));
-    let (old, new) = (flat(&before.document), flat(&after.document));
-    let mut new = new.into_iter();
-    let base = old.iter().find(|node| node.name == "base").and_then(|node| node.attribute("href"));
-    let base = base.and_then(|href| url::Url::parse(href.trim()).ok());
-    let mut pixels = 0;
-    let mut next = || loop {
-        match new.next() {
-            Some(node) if node.is_pixel() => pixels += 1,
-            other => return other,
-        }
-    };
-    for was in old.iter().filter(|node| !node.is_pixel()) {
-        let Some(is) = next() else { return Err(format!("{was:?} is gone")) };
-        if was.name != is.name || was.text != is.text {
-            return Err(format!("{was:?} became {is:?}"));
-        }
-        let ours = |attributes: &[(String, String)]| -> Vec<(String, String)> {
-            attributes.iter().filter(|(name, _)| name != "href" && name != "data-waxseal").cloned().collect()
-        };
-        if ours(&was.attributes) != ours(&is.attributes) {
-            return Err(format!("{was:?} became {is:?}"));
-        }
-        match (was.attribute("href"), is.attribute("href")) {
-            (Some(was), Some(is)) => same_destination(was, is, base.as_ref(), encoding)?,
-            (None, None) => {}
-            other => return Err(format!("{other:?}")),
-        }
-    }
-    if let Some(extra) = next() {
-        return Err(format!("{extra:?} is new"));
-    }
-    if pixels > 1 { Err(format!("{pixels} pixels")) } else { Ok(()) }
-}
-
-/// As a browser would resolve the original, and as our redirect answers.
-fn same_destination(
-    was: &str,
-    is: &str,
-    base: Option<&url::Url>,
-    encoding: &'static Encoding,
-) -> Result<(), String> {
-    // WHATWG URL §4.4: a query is percent-encoded in the document's encoding.
-    let unwrapped = |url: &str| {
-        // A program may have made http of https.
-        let rest = url
-            .trim()
-            .strip_prefix(BASE_URL)
-            .or_else(|| url.trim().strip_prefix(&BASE_URL.replacen("https", "http", 1)))?;
-        let token = rest.strip_prefix(seal::LINK_PATH)?.split(['#', '?']).next()?;
-        Some(keys().open_link(token)?.target.as_str().to_owned())
-    };
-    let browser = |href: &str| {
-        // WHATWG URL §4.4: a query is percent-encoded in the document's encoding.
-        url::Url::options()
-            .base_url(base)
-            .encoding_override(Some(&|query| encoding.encode(query).0))
-            .parse(href.trim())
-            .ok()
-            .map(String::from)
-    };
-    let mut was_to = browser(was).unwrap_or_else(|| was.to_owned());
-    while let Some(inner) = unwrapped(&was_to) {
-        was_to = inner;
-    }
-    let is_to = match unwrapped(is) {
-        Some(target) => target,
-        None if was == is => return Ok(()),
-        None => browser(is).unwrap_or_else(|| is.to_owned()),
-    };
-    if was_to == is_to { Ok(()) } else { Err(format!("{was:?} led to {was_to}, now {is_to}")) }
-}
-
-#[derive(Debug)]
-struct Flat {
-    name: String,
-    attributes: Vec<(String, String)>,
-    text: String,
-}
-
-impl Flat {
-    fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
-    }
-
-    fn is_pixel(&self) -> bool {
-        let src =
-            url::Url::parse(self.attribute("src").unwrap_or_default()).map(String::from).unwrap_or_default();
-        let is_ours = |url: &str| {
-            let path =
-                url.split_once("://").and_then(|(_, rest)| rest.strip_prefix(BASE_URL.split_once("://")?.1));
-            let token = path.and_then(|path| path.strip_prefix(seal::PIXEL_PATH));
-            token.is_some_and(|token| {
-                keys().open_pixel(token.split(['#', '?']).next().unwrap_or_default()).is_some()
-            })
-        };
-        // Also through an image proxy that names it in the fragment.
-        self.name == "img"
-            && (is_ours(&src) || src.split_once('#').is_some_and(|(_, fragment)| is_ours(fragment)))
-    }
-}
-
-/// Elements, texts (neighbours joined) and comments in document order.
-fn flat(node: &Handle) -> Vec<Flat> {
-    let mut out: Vec<Flat> = vec![];
-    // By hand, not by recursion: the collection has mails nested 20,000 deep.
-    let mut stack = vec![node.clone()];
-    while let Some(node) = stack.pop() {
-        let text = |text: String| Flat { name: "#text".into(), attributes: vec![], text };
-        match &node.data {
-            NodeData::Text { contents } => {
-                let contents = contents.borrow().to_string();
-                let joins = |last: &&mut Flat| last.name == "#text";
-                match out.iter_mut().rev().find(|flat| !flat.is_pixel()).filter(joins) {
-                    Some(last) => last.text.push_str(&contents),
-                    None => out.push(text(contents)),
-                }
-            }
-            NodeData::Comment { contents } => {
-                // Links in conditional comments change; that they are right is `compare`'s to say.
-                let contents = contents.to_string();
-                let conditional = contents.trim_start().starts_with("[if");
-                out.push(Flat {
-                    name: "#comment".into(),
-                    attributes: vec![],
-                    text: if conditional { String::new() } else { contents },
-                });
-            }
-            NodeData::Element { name, attrs, .. } => {
-                let attributes =
-                    attrs.borrow().iter().map(|a| (a.name.local.to_string(), a.value.to_string())).collect();
-                out.push(Flat { name: name.local.to_string(), attributes, text: String::new() });
-            }
-            _ => {}
-        }
-        stack.extend(node.children.borrow().iter().rev().cloned());
-        if let NodeData::Element { template_contents, .. } = &node.data
-            && let Some(contents) = &*template_contents.borrow()
-        {
-            stack.push(contents.clone());
-        }
-    }
-    out
-}

@@ -7,6 +7,8 @@ use envelope::{Choice, RelayId, Timestamp};
 use relay::{Asked, OnDkim, Rewriting, Tracking, without_control_fields};
 use seal::{Keys, Recipient};
 
+use super::document::Whose;
+
 pub const BASE_URL: &str = "https://t.example.com";
 pub const TRACK_FIELD: &str = "X-Waxseal-Track";
 
@@ -61,6 +63,34 @@ pub fn tracking(content: &[u8]) -> Tracking {
 /// The message as the relay sees it when it rewrites: our own fields are gone.
 pub fn without_our_fields(submitted: &[u8]) -> Arc<Vec<u8>> {
     Arc::new(without_control_fields(submitted, TRACK_FIELD).into_owned())
+}
+
+/// What the collection's tokens say.
+pub struct Ours;
+
+impl Whose for Ours {
+    fn target(&self, url: &str) -> Option<String> {
+        // A program may have made http of https.
+        let rest = url
+            .strip_prefix(BASE_URL)
+            .or_else(|| url.strip_prefix(&BASE_URL.replacen("https", "http", 1)))?;
+        let token = rest.strip_prefix(seal::LINK_PATH)?.split(['#', '?']).next()?;
+        Some(keys().open_link(token)?.target.as_str().to_owned())
+    }
+
+    fn is_pixel(&self, src: &str) -> bool {
+        let src = url::Url::parse(src).map(String::from).unwrap_or_default();
+        let is_ours = |url: &str| {
+            let path =
+                url.split_once("://").and_then(|(_, rest)| rest.strip_prefix(BASE_URL.split_once("://")?.1));
+            let token = path.and_then(|path| path.strip_prefix(seal::PIXEL_PATH));
+            token.is_some_and(|token| {
+                keys().open_pixel(token.split(['#', '?']).next().unwrap_or_default()).is_some()
+            })
+        };
+        // Also through an image proxy that names it in the fragment.
+        is_ours(&src) || src.split_once('#').is_some_and(|(_, fragment)| is_ours(fragment))
+    }
 }
 
 /// `fill: @@PIXEL@@ = pixel; @@LINK1@@ = https://…`

@@ -88,8 +88,11 @@ fn check_lines(before: &[u8], after: &[u8], encoding: &str) -> Result<(), String
         _ => 998,
     };
     let over = |octets: &[u8]| {
-        let lines =
-            octets.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).len());
+        let lines = octets.split(|octet| *octet == b'\n').map(|line| {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            // Blanks that were added in transport are no text.
+            if encoding == "quoted-printable" { line.trim_ascii_end().len() } else { line.len() }
+        });
         lines.filter(|length| *length > limit).count()
     };
     let (before, after) = (over(before), over(after));
@@ -263,10 +266,10 @@ fn attribute_around(text: &[u8], at: usize) -> Option<(usize, usize)> {
             }
         };
     }
-    // The white space before it goes with it, unless the next attribute needs it.
+    // The white space before it goes with it, unless the next attribute needs it, or a slash would end the element.
     let next_needs_it =
         text.get(end).is_some_and(|octet| !octet.is_ascii_whitespace() && !matches!(octet, b'>' | b'/'));
-    let start = if next_needs_it { name } else { start };
+    let start = if next_needs_it || text[..start].ends_with(b"/") { name } else { start };
     (start <= at).then_some((start, end))
 }
 

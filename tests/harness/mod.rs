@@ -5,6 +5,7 @@
 pub mod certificates;
 pub mod client;
 pub mod collection;
+pub mod document;
 pub mod http;
 pub mod identity;
 pub mod login_relay;

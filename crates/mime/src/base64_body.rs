@@ -29,7 +29,7 @@ pub(crate) fn decode_to(out: &mut impl Receiver, encoded: &[u8]) -> Result<(), D
                 decoder.out.place(decoder.waiting.len() / 4 * 3, start + at * 512);
             }
             if memchr3(b' ', b'\t', b'\r', text).is_some() {
-                for word in text.split(u8::is_ascii_whitespace) {
+                for word in text.split(is_blank) {
                     decoder.push(word)?;
                 }
             } else {
@@ -56,8 +56,14 @@ fn lines(encoded: &[u8]) -> impl Iterator<Item = Range<usize>> {
 
 fn trimmed(encoded: &[u8], line: Range<usize>) -> Range<usize> {
     let text = &encoded[line.clone()];
-    let start = line.start + (text.len() - text.trim_ascii_start().len());
-    start..start + text.trim_ascii().len()
+    let start = text.iter().take_while(|octet| is_blank(octet)).count();
+    let behind = text[start..].iter().rev().take_while(|octet| is_blank(octet)).count();
+    line.start + start..line.end - behind
+}
+
+/// A form feed is none, to some programs.
+fn is_blank(octet: &u8) -> bool {
+    matches!(octet, b' ' | b'\t' | b'\r')
 }
 
 struct Decoder<'o, R> {
@@ -295,6 +301,8 @@ mod tests {
             ("the same, another line", "aGVsbA==\r\naGVs\r\n"),
             ("text behind", "aGVsbG8=\r\n-- \r\nlist\r\n"),
             ("an odd octet", "aGVs*G8="),
+            ("a form feed", "aG Vs\u{c}bG8="),
+            ("a form feed at a line's end", "aGVs\u{c}\r\nbG8="),
             ("padding alone", "===="),
             ("url-safe", "aGV-bG8="),
         ] {

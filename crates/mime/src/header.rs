@@ -80,7 +80,8 @@ fn fields(raw: &[u8]) -> impl Iterator<Item = HeaderField> {
 /// A field body on one line (RFC 5322 §2.2.3): the line ends go, the white space behind them stays.
 pub(crate) fn unfolded(body: &[u8]) -> String {
     let octets: Vec<u8> = body.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
-    String::from_utf8_lossy(&octets).trim().to_owned()
+    // White space of other kinds is part of the value, to some programs.
+    String::from_utf8_lossy(&octets).trim_matches([' ', '\t', '\r', '\n']).to_owned()
 }
 
 /// The lines of a header section, those of one field together.

@@ -231,7 +231,7 @@ impl Draft<'_> {
 
     fn take_image(&mut self, tag: &FoundTag) {
         let src = tag.url.clone().and_then(|range| attribute(self.html, range, self.charset));
-        if src.is_some_and(|src| self.judge.is_own_pixel(&src)) && !joins_markup(self.seen, &tag.range) {
+        if src.is_some_and(|src| self.judge.is_own_pixel(&src)) && !self.parts_halves(&tag.range) {
             self.survey.removals.push(tag.range.clone());
             self.survey.changes_history = true;
         }
@@ -253,6 +253,18 @@ impl Draft<'_> {
         let name = self.charset.lines_may_end().then_some(tag.url_name);
         let place = Place { range, original: judged.original, before_bracket, name };
         self.survey.take(place, href, judged.decision, self.links);
+    }
+
+    /// Would what stands before the tag and what stands behind become something else without it, markup or a character?
+    fn parts_halves(&self, tag: &Range<usize>) -> bool {
+        let (before, behind) = (&self.html[..tag.start], self.html.get(tag.end..).unwrap_or_default());
+        let before = &before[memchr::memrchr2(b'>', b'\n', before).map_or(0, |end| end + 1)..];
+        let behind = &behind[..memchr::memchr2(b'<', b'\n', behind).unwrap_or(behind.len()).min(TEXT_OCTETS)];
+        let is_plain = |octet: Option<&u8>| octet.is_none_or(|octet| octet.is_ascii() && *octet != 0x1b);
+        let apart = || format!("{}{}", self.charset.decode_lossy(before), self.charset.decode_lossy(behind));
+        joins_markup(self.seen, tag)
+            || !(is_plain(before.last()) && is_plain(behind.first()))
+                && self.charset.decode_lossy(&[before, behind].concat()) != apart()
     }
 
     /// What the link says to a reader.

@@ -133,10 +133,14 @@ fn earlier_pixels_stay_where_they_part_two_halves() {
         ("&#6", "5", true),
         ("a & b", "c", false),
         ("a", "b", false),
+        ("山", "川", false),
     ] {
         let html = format!("<p>{before}<img src=\"https://t.example.com/o/old\">{behind}</p>");
         assert_eq!(edited(&html).contains("/o/old"), stays, "{html}");
     }
+    let html = b"<p>\xe5<img src=\"https://t.example.com/o/old\">\xb1\xb1</p>";
+    assert!(!survey(html, Some("utf-8")).unwrap().changes_history, "half a character");
+    assert!(survey(html, Some("iso-8859-1")).unwrap().changes_history, "three characters");
 }
 
 #[test]

@@ -61,9 +61,9 @@ fn base64(encoded: &[u8]) -> Option<Vec<u8>> {
 /// Octets of the longest line, its line end not counted, and blanks before that only if they are no mere padding.
 pub fn longest_line(text: &[u8], padded: bool) -> usize {
     let length = |line: &[u8]| {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
         let blanks = line.iter().rev().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
         if padded { line.len() - blanks } else { line.len() }
     };
-    text.split(|octet| *octet == b'\n').map(length).max().unwrap_or(0)
+    text.split_inclusive(|octet| *octet == b'\n').map(length).max().unwrap_or(0)
 }

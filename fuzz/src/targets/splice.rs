@@ -2,6 +2,7 @@ use std::ops::Range;
 
 use mime::{DecodeError, Edit, SpliceError, TransferEncoding};
 
+use super::octets;
 use super::reference::{self, longest_line};
 
 /// Writes edits into any encoded body: the result decodes to the edited text, or there is an error that is true.
@@ -94,8 +95,18 @@ fn is_right(encoded: &[u8], spliced: &[u8], encoding: TransferEncoding, before: 
     if changes.is_empty() {
         assert_eq!(spliced, encoded, "nothing to do, and a change");
     }
+    let mut grown = 0;
+    let places: Vec<_> = changes
+        .iter()
+        .map(|(range, replacement)| {
+            let start = range.start.checked_add_signed(grown).expect("in order");
+            grown += replacement.len().cast_signed() - range.len().cast_signed();
+            (range.clone(), start..start + replacement.len())
+        })
+        .collect();
+    octets::stay(encoded, spliced, encoding, &places);
     // Blanks that were added in transport count for no more than they mean.
-    let padded = encoding == TransferEncoding::QuotedPrintable;
+    let padded = matches!(encoding, TransferEncoding::QuotedPrintable | TransferEncoding::Base64);
     let (was, is) = (longest_line(encoded, padded), longest_line(spliced, padded));
     let allowed = match encoding {
         TransferEncoding::QuotedPrintable | TransferEncoding::Base64 => was.max(76),
