@@ -164,7 +164,12 @@ impl Conversion<'_> {
     fn next_part(&mut self, mut leaf: Option<Leaf>, from: usize) -> Result<Option<usize>, NotConvertible> {
         let mut at = from;
         while !self.open.is_empty() {
-            let Some(delimiter) = next_delimiter(self.raw, at, &self.boundaries()) else { break };
+            let (delimiter, goes_on) = next_delimiter(self.raw, at, &self.boundaries());
+            // Some would begin a part there, and some would not.
+            if goes_on {
+                return Err(NotConvertible::Malformed);
+            }
+            let Some(delimiter) = delimiter else { break };
             let end = before_line_end(self.raw, delimiter.line.start).max(at);
             match leaf.take() {
                 // One that ends at the delimiter of an outer multipart: its own is missing.

@@ -283,9 +283,16 @@ impl Comparison<'_> {
             if let Some(link) = link {
                 // What follows an address begins with the quote, blank or bracket that ends it.
                 let line = behind.iter().skip(1).position(|octet| matches!(octet, b'\r' | b'\n'));
-                let next = ours.iter().find(|(next, _)| next.start >= range.end).map(|(next, _)| next.start - range.end);
+                let next = ours
+                    .iter()
+                    .find(|(next, _)| next.start >= range.end)
+                    .map(|(next, _)| next.start - range.end);
                 let length = line.map_or(behind.len(), |line| line + 1).min(next.unwrap_or(behind.len()));
-                let found = if length == 0 { Some(old.len() - start) } else { find(&old[start..], &behind[..length]) };
+                let found = if length == 0 {
+                    Some(old.len() - start)
+                } else {
+                    find(&old[start..], &behind[..length])
+                };
                 at = start + found.unwrap_or_else(|| panic!("gone: {}", behind[..length].escape_ascii()));
                 let address = &old[start..at];
                 // Neither a reference nor an escape of ISO-2022-JP.
@@ -326,7 +333,8 @@ fn same_but_for_line_ends(
     while now_at < stretch.end {
         let (was, is) = (&old[at..], &new[now_at..stretch.end]);
         let blanks = was.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
-        let line_end = [&b"\r\n"[..], b"\n"].into_iter().find(|end| is.starts_with(end)).map_or(0, <[u8]>::len);
+        let line_end =
+            [&b"\r\n"[..], b"\n"].into_iter().find(|end| is.starts_with(end)).map_or(0, <[u8]>::len);
         let is_href = |text: &[u8]| text.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"href"));
         if blanks > 0 && line_end > 0 && is_href(&was[blanks..]) && is_href(&is[line_end..]) {
             changes.push((at..at + blanks, now_at..now_at + line_end));
