@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use crate::delimiter::{
-    declares_boundary, delimiter_at, holds_closing_delimiter, holds_delimiter, next_delimiter,
+    declares_boundary, delimiter_at, has_empty_line, holds_closing_delimiter, holds_delimiter, next_delimiter,
 };
 use crate::media_type::Parameterized;
 use crate::part_header::PartHeader;
@@ -158,6 +158,8 @@ impl<'a> Walk<'a> {
                 Err(obstacle) => return (Some(self.leaf(path, media_type, Some(obstacle), &header)), end),
             }
         }
+        // With a boundary it is one to some programs. And where the header has no end, the delimiter is a line of it to some.
+        self.in_doubt |= media_type == "multipart" || header.body.is_none();
         self.leaf_parts += 1;
         (Some(self.leaf(path, media_type, obstacle, &header)), end)
     }
@@ -289,6 +291,10 @@ impl<'a> Walk<'a> {
         let mut at = from;
         while !self.open.is_empty() {
             let Some(delimiter) = next_delimiter(self.raw, at, &boundaries(&self.open)) else { break };
+            // What looks like one in a preamble, or goes on (RFC 2046 §5.1.1), begins a part to some programs. In the text of a part it
+            // makes that one doubtful, no more.
+            let between = at.min(delimiter.line.start)..delimiter.line.start;
+            self.in_doubt |= leaf.is_none() && holds_delimiter(&self.raw[between], boundaries(&self.open));
             if let Some(leaf) = leaf.take() {
                 // A part that ends at the delimiter of an outer multipart has no proven end: its own is missing.
                 let proven = delimiter.multipart + 1 == self.open.len();
@@ -361,11 +367,6 @@ impl<'a> Walk<'a> {
 
 fn boundaries(open: &[Multipart]) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator + Clone {
     open.iter().map(|multipart| multipart.boundary.as_slice())
-}
-
-fn has_empty_line(text: &[u8]) -> bool {
-    let begins = |text: &[u8]| text.starts_with(b"\n") || text.starts_with(b"\r\n");
-    begins(text) || memchr::memchr_iter(b'\n', text).any(|lf| begins(&text[lf + 1..]))
 }
 
 /// Where the line end before the line that begins at `line_start` begins.

@@ -217,6 +217,12 @@ fn a_closing_delimiter_in_a_line() {
         let message = mixed(&format!("--b\nContent-Type: text/plain\n\n{text}\n--b\n{HTML}<p>\n--b--"));
         assert_found(text, &message, &Found { left: left.clone(), ..Found::default() });
     }
+    let message = mixed(&format!("--bx\n--b\n{HTML}<p>\n--b--"));
+    let found = Found { left: vec![("1", "text/html", Obstacle::Malformed)], ..Found::default() };
+    assert_found("one that goes on, before the first part", &message, &found);
+    let message = mixed(&format!("--b\nContent-Type: multipart; boundary=x\n\n--x\n\n--b\n{HTML}<p>\n--b--"));
+    let doubtful = vec![("1", "multipart", Obstacle::Malformed), ("2", "text/html", Obstacle::Malformed)];
+    assert_found("no subtype", &message, &Found { left: doubtful, ..Found::default() });
     let message = mixed(&format!("--b\nContent-Type: text/plain\n\nx --b\n--b\n{HTML}<p>\n--b--"));
     let found = Found { html: vec![("2", "<p>")], left: left[..1].to_vec(), ..Found::default() };
     assert_found("one that closes nothing", &message, &found);
