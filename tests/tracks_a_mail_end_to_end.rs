@@ -140,6 +140,20 @@ async fn one_connection_to_the_provider_serves_all_messages_of_a_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_of_the_one_recipient_the_provider_took() {
+    let refuses = [("RCPT nobody@".to_owned(), harness::provider::Behaviour::Say("550 5.1.1 no such user"))];
+    let provider = Provider::start(Script { at: refuses.into(), ..Script::default() }).await;
+    let relay = Relay::start(provider.address);
+    let mail =
+        b"From: a@b.example\r\nContent-Type: text/html\r\n\r\n<a href=\"https://example.org/x\">x</a>\r\n";
+    let mut client = Client::greeted(relay.smtp);
+    assert!(client.mail(&["nobody@example.net", "jo@example.net"], mail).starts_with("250"));
+    let text = String::from_utf8(provider.received()[0].content.clone()).unwrap();
+    assert_eq!(http::get(relay.tracking, &between(&text, "src=\"", "\"")).status, 200);
+    assert_eq!(relay.json("events")[0]["recipient_address"], "jo@example.net");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn redirects_work_on_a_relay_whose_store_is_gone() {
     let provider = Provider::start(Script::default()).await;
     let relay = Relay::start(provider.address);
