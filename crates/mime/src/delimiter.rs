@@ -60,6 +60,11 @@ pub(crate) fn has_empty_line(text: &[u8]) -> bool {
     begins(text) || memchr::memchr_iter(b'\n', text).any(|lf| begins(&text[lf + 1..]))
 }
 
+pub(crate) fn has_empty_line(text: &[u8]) -> bool {
+    let begins = |text: &[u8]| text.starts_with(b"\n") || text.starts_with(b"\r\n");
+    begins(text) || memchr::memchr_iter(b'\n', text).any(|lf| begins(&text[lf + 1..]))
+}
+
 /// Does a delimiter of one of these boundaries stand anywhere in the text, at the beginning of a line or not?
 ///
 /// Some programs, mail-parser 0.11 among them, cut a part there.

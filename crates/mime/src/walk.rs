@@ -290,10 +290,11 @@ impl<'a> Walk<'a> {
     fn next_part(&mut self, mut leaf: Option<Leaf>, from: usize) -> Option<usize> {
         let mut at = from;
         while !self.open.is_empty() {
-            let (delimiter, goes_on) = next_delimiter(self.raw, at, &boundaries(&self.open));
-            // In a preamble it begins a part to some. In the text of a part it makes that one doubtful, no more.
-            self.in_doubt |= goes_on && leaf.is_none();
-            let Some(delimiter) = delimiter else { break };
+            let Some(delimiter) = next_delimiter(self.raw, at, &boundaries(&self.open)) else { break };
+            // What looks like one in a preamble, or goes on (RFC 2046 §5.1.1), begins a part to some programs. In the text of a part it
+            // makes that one doubtful, no more.
+            let between = at.min(delimiter.line.start)..delimiter.line.start;
+            self.in_doubt |= leaf.is_none() && holds_delimiter(&self.raw[between], boundaries(&self.open));
             if let Some(leaf) = leaf.take() {
                 // A part that ends at the delimiter of an outer multipart has no proven end: its own is missing.
                 let proven = delimiter.multipart + 1 == self.open.len();

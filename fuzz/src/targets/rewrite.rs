@@ -276,34 +276,29 @@ impl Comparison<'_> {
     /// What stood where ours stands now: nothing, or the address that the link leads to; and a blank before an `href` where now a
     /// line ends that would be too long. All else is the same.
     fn undone(&self, old: &[u8], new: &[u8], ours: &[(Range<usize>, Option<usize>)]) -> Vec<octets::Change> {
-        let (mut at, mut now_at, mut changes) = (0, 0, vec![]);
-        for (range, link) in ours {
-            at = same_but_for_line_ends(old, at, new, now_at..range.start, &mut changes);
-            let (start, behind) = (at, &new[range.end..]);
+        let first = ours.first().map_or(new.len(), |(range, _)| range.start);
+        let (mut at, mut changes) = same_but_for_line_ends(old, 0, new, 0..first)
+            .unwrap_or_else(|| panic!("{:?} became {:?}", shown(old), shown(new)));
+        for (number, (range, link)) in ours.iter().enumerate() {
+            let behind = range.end..ours.get(number + 1).map_or(new.len(), |(next, _)| next.start);
+            let start = at;
+            // What follows an address begins with the quote, blank or bracket that ends it.
+            let ends = if link.is_some() { start..old.len() + 1 } else { start..start + 1 };
+            let (end, (next, line_ends)) = ends
+                .filter_map(|end| Some((end, same_but_for_line_ends(old, end, new, behind.clone())?)))
+                .find(|(_, (next, _))| number + 1 < ours.len() || *next == old.len())
+                .unwrap_or_else(|| panic!("gone: {:?}", shown(&new[behind.clone()])));
             if let Some(link) = link {
-                // What follows an address begins with the quote, blank or bracket that ends it.
-                let line = behind.iter().skip(1).position(|octet| matches!(octet, b'\r' | b'\n'));
-                let next = ours
-                    .iter()
-                    .find(|(next, _)| next.start >= range.end)
-                    .map(|(next, _)| next.start - range.end);
-                let length = line.map_or(behind.len(), |line| line + 1).min(next.unwrap_or(behind.len()));
-                let found = if length == 0 {
-                    Some(old.len() - start)
-                } else {
-                    find(&old[start..], &behind[..length])
-                };
-                at = start + found.unwrap_or_else(|| panic!("gone: {}", behind[..length].escape_ascii()));
-                let address = &old[start..at];
+                let address = &old[start..end];
                 // Neither a reference nor an escape of ISO-2022-JP.
                 if address.is_ascii() && !address.contains(&b'&') && !address.contains(&0x1b) {
                     assert_eq!(self.rewritten.links[*link].href.as_bytes(), address, "another address");
                 }
             }
-            changes.push((start..at, range.clone()));
-            now_at = range.end;
+            changes.push((start..end, range.clone()));
+            changes.extend(line_ends);
+            at = next;
         }
-        at = same_but_for_line_ends(old, at, new, now_at..new.len(), &mut changes);
         same_octets(&old[at..], b"", "at the end");
         changes
     }
@@ -321,30 +316,30 @@ impl Comparison<'_> {
     }
 }
 
-/// Compares a stretch of the new text with the old one from `at`. Returns where in this it ends.
+/// Is a stretch of the new text what stands in the old one at `at`? Returns where in this it ends, and the blanks that became line ends.
 fn same_but_for_line_ends(
     old: &[u8],
     at: usize,
     new: &[u8],
     stretch: Range<usize>,
-    changes: &mut Vec<octets::Change>,
-) -> usize {
-    let (mut at, mut now_at) = (at, stretch.start);
+) -> Option<(usize, Vec<octets::Change>)> {
+    let (mut at, mut now_at, mut changes) = (at, stretch.start, vec![]);
     while now_at < stretch.end {
         let (was, is) = (&old[at..], &new[now_at..stretch.end]);
-        let blanks = was.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
-        let line_end =
-            [&b"\r\n"[..], b"\n"].into_iter().find(|end| is.starts_with(end)).map_or(0, <[u8]>::len);
-        let is_href = |text: &[u8]| text.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"href"));
-        if blanks > 0 && line_end > 0 && is_href(&was[blanks..]) && is_href(&is[line_end..]) {
-            changes.push((at..at + blanks, now_at..now_at + line_end));
-            (at, now_at) = (at + blanks, now_at + line_end);
-        } else {
-            assert!(was.first() == is.first(), "{:?} became {:?}", shown(was), shown(is));
+        if was.first() == is.first() {
             (at, now_at) = (at + 1, now_at + 1);
+            continue;
         }
+        let blanks = was.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+        let line_end = [&b"\r\n"[..], b"\n"].into_iter().find(|end| is.starts_with(end))?.len();
+        let is_href = |text: &[u8]| text.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"href"));
+        if blanks == 0 || !is_href(&was[blanks..]) || !is_href(&is[line_end..]) {
+            return None;
+        }
+        changes.push((at..at + blanks, now_at..now_at + line_end));
+        (at, now_at) = (at + blanks, now_at + line_end);
     }
-    at
+    Some((at, changes))
 }
 
 fn shown(text: &[u8]) -> String {
