@@ -3,7 +3,7 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::delimiter::{delimiter_at, next_delimiter};
+use crate::delimiter::{delimiter_at, holds_delimiter, next_delimiter};
 use crate::header::{Entries, field_bodies};
 use crate::line::line_end_of;
 use crate::part_header::PartHeader;
@@ -164,12 +164,12 @@ impl Conversion<'_> {
     fn next_part(&mut self, mut leaf: Option<Leaf>, from: usize) -> Result<Option<usize>, NotConvertible> {
         let mut at = from;
         while !self.open.is_empty() {
-            let (delimiter, goes_on) = next_delimiter(self.raw, at, &self.boundaries());
+            let Some(delimiter) = next_delimiter(self.raw, at, &self.boundaries()) else { break };
+            let between = at.min(delimiter.line.start)..delimiter.line.start;
             // Some would begin a part there, and some would not.
-            if goes_on {
+            if leaf.is_none() && holds_delimiter(&self.raw[between], self.boundaries()) {
                 return Err(NotConvertible::Malformed);
             }
-            let Some(delimiter) = delimiter else { break };
             let end = before_line_end(self.raw, delimiter.line.start).max(at);
             match leaf.take() {
                 // One that ends at the delimiter of an outer multipart: its own is missing.
