@@ -150,6 +150,19 @@ pub(crate) fn dispatched(
     took: Duration,
 ) {
     let [handed_on, failed, waiting] = counts;
+    if handed_on + failed == 0 {
+        let (code, reply) = answer.map_or((0, ""), |answer| (answer.code, answer.text.as_str()));
+        tracing::info!(
+            id = %message.id,
+            sender = %address(&message.sender),
+            upstream = %message.upstream,
+            waiting,
+            code,
+            reply,
+            "not handed on yet: will be tried again"
+        );
+        return;
+    }
     tracing::info!(
         id = %message.id,
         sender = %address(&message.sender),
