@@ -36,6 +36,8 @@ pub struct Dispatcher {
     /// Found due, and not yet at work.
     found: Vec<QueuedMessage>,
     found_at: Option<Instant>,
+    /// There may be more, and it is too soon to look.
+    look_soon: bool,
     at_work: BTreeSet<RelayId>,
     /// Not to be tried before then: the queue could not give them, or something in here failed.
     resting: BTreeMap<RelayId, Timestamp>,
@@ -88,6 +90,8 @@ const LOOKED_AT: u32 = 256;
 const MOST_AT_WORK: usize = 64;
 /// What was found is looked up again after this, if the queue has changed: new mail of a sender who had none.
 const FOUND_IS_OLD: Duration = Duration::from_millis(100);
+/// Under load what came in meanwhile is looked up together: a look costs as much for one as for ten.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// The clock may be set, or the machine sleep.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 /// While something is at work, what is due next cannot be seen behind it.
@@ -125,6 +129,7 @@ impl Dispatcher {
             }),
             found: vec![],
             found_at: None,
+            look_soon: false,
             at_work: BTreeSet::new(),
             resting: BTreeMap::new(),
             unknown: BTreeSet::new(),
@@ -207,6 +212,7 @@ impl Dispatcher {
         let mut tasks = self.sweep(now).await;
         let is_old = self.found_at.is_none_or(|at| at.elapsed() >= FOUND_IS_OLD);
         let mut may_look = true;
+        self.look_soon = false;
         if is_new && is_old {
             self.look(now).await;
             may_look = false;
@@ -219,6 +225,10 @@ impl Dispatcher {
             } else if may_look && (self.found.is_empty() || is_old) {
                 // What was found is at work, or behind closed gates: there may be others behind it.
                 may_look = false;
+                self.look_soon = self.found_at.is_some_and(|at| at.elapsed() < LOOK_PAUSE);
+                if self.look_soon {
+                    break;
+                }
                 self.look(now).await;
             } else {
                 break;
@@ -302,6 +312,9 @@ impl Dispatcher {
         let now = self.shared.now();
         if self.shared.records.are_waiting() {
             self.shared.records.retry_in_turn();
+        }
+        if self.look_soon {
+            return LOOK_PAUSE;
         }
         if !self.at_work.is_empty() {
             return SLEEP_AT_WORK;
