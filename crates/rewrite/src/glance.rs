@@ -131,28 +131,19 @@ impl Glance {
 /// What is text and what is markup inside them depends on the elements that are open, and `lol_html`, which keeps no tree, and a
 /// browser may disagree once an end tag is missing or does not fit.
 pub(crate) fn is_foreign_content_sound(html: &[u8]) -> bool {
-    // The first two of the list are foreign, the others are so inside them.
-    let (mut open, mut foreign) = (Vec::new(), 0_usize);
+    let mut open = Vec::new();
     for at in memchr_iter(b'<', html) {
         let (closing, tag) = match &html[at + 1..] {
             [b'/', tag @ ..] => (true, tag),
             tag => (false, tag),
         };
         let mut lower = [0; 16];
-        let name = self::name(tag, &mut lower);
-        let Some(element) = FOREIGN.iter().position(|other| *other == name) else {
-            // It ends the body to one, and the other is still in the `svg` behind it.
-            if foreign > 0 && matches!(name, b"body" | b"html") {
-                return false;
-            }
+        let Some(element) = FOREIGN.iter().position(|name| *name == self::name(tag, &mut lower)) else {
             continue;
         };
         if !closing {
             open.push(element);
-            foreign += usize::from(element < 2);
-        } else if open.pop() == Some(element) {
-            foreign -= usize::from(element < 2);
-        } else {
+        } else if open.pop() != Some(element) {
             return false;
         }
     }
@@ -264,8 +255,6 @@ mod tests {
             ("<desc><svg></desc>", false),
             ("<math><mi></mtext></math>", false),
             ("</svg><svg>", false),
-            ("<body><svg></body></svg>", false),
-            ("<body><title></body></title><svg></svg></body>", true),
         ] {
             assert_eq!(is_foreign_content_sound(html.as_bytes()), sound, "{html}");
             assert!(Glance::at(html.as_bytes()).foreign);
