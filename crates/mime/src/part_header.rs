@@ -19,6 +19,8 @@ pub(crate) struct PartHeader {
     pub(crate) end: usize,
     /// No line of it is read in two ways by two programs.
     pub(crate) sound: bool,
+    /// A second Content-Type says that it is a multipart, and programs differ in which of them counts.
+    pub(crate) maybe_multipart: bool,
 }
 
 impl PartHeader {
@@ -50,6 +52,8 @@ impl PartHeader {
                 b"content-type" => {
                     if header.content_type.is_some() {
                         header.sound = false;
+                        header.maybe_multipart |=
+                            unfolded(body).to_ascii_lowercase().starts_with("multipart");
                         continue;
                     }
                     header.content_type = Some(Parameterized::parse(body));

@@ -159,7 +159,7 @@ impl<'a> Walk<'a> {
             }
         }
         // With a boundary it is one to some programs. And where the header has no end, the delimiter is a line of it to some.
-        self.in_doubt |= media_type == "multipart" || header.body.is_none();
+        self.in_doubt |= media_type == "multipart" || header.maybe_multipart || header.body.is_none();
         self.leaf_parts += 1;
         (Some(self.leaf(path, media_type, obstacle, &header)), end)
     }

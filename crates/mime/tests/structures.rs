@@ -223,6 +223,10 @@ fn a_closing_delimiter_in_a_line() {
     let message = mixed(&format!("--b\nContent-Type: multipart; boundary=x\n\n--x\n\n--b\n{HTML}<p>\n--b--"));
     let doubtful = vec![("1", "multipart", Obstacle::Malformed), ("2", "text/html", Obstacle::Malformed)];
     assert_found("no subtype", &message, &Found { left: doubtful, ..Found::default() });
+    let types = "Content-Type: text/plain\nContent-Type: multipart/mixed; boundary=x";
+    let message = mixed(&format!("--b\n{types}\n\n--x\n\n--b\n{HTML}<p>\n--b--"));
+    let doubtful = vec![("1", "text/plain", Obstacle::Malformed), ("2", "text/html", Obstacle::Malformed)];
+    assert_found("two types", &message, &Found { left: doubtful, ..Found::default() });
     let message = mixed(&format!("--b\nContent-Type: text/plain\n\nx --b\n--b\n{HTML}<p>\n--b--"));
     let found = Found { html: vec![("2", "<p>")], left: left[..1].to_vec(), ..Found::default() };
     assert_found("one that closes nothing", &message, &found);

@@ -1,7 +1,7 @@
 use envelope::Reason;
 use memchr::{memchr, memchr2, memrchr};
 
-use crate::glance::Glance;
+use crate::glance::{self, Glance};
 use crate::markup;
 use crate::scan::{self, FoundElement, Scan, Spot, Wanted};
 use crate::wishes::PixelPosition;
@@ -92,6 +92,8 @@ fn end(
         Spot::Swallowed if !glance.hiding => scan::last_end_tag(html, given_up)?,
         Spot::Swallowed | Spot::Hidden => None,
     };
+    // `</body>` in an `svg` ends the body for one, and the other is still in the `svg` behind it.
+    let end = end.filter(|end| !glance.foreign || glance::is_foreign_content_sound(&html[..*end]));
     // What a browser opens again round the pixel goes on round what follows it.
     Ok(end.filter(|end| !glance.unclosed_formatting || markup::is_nothing_but_ends(html, *end)))
 }

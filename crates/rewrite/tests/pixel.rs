@@ -18,6 +18,7 @@ fn where_it_goes() {
         ),
         ("<html><p>x</p></html>", "<html><p>x</p>[PIXEL]</html>"),
         ("<p>x</p>", "<p>x</p>[PIXEL]"),
+        ("<body><p>x</p><svg></body></svg>", "<body>[PIXEL]<p>x</p><svg></body></svg>"),
         ("x", "x[PIXEL]"),
         ("x\r\n", "x\r\n[PIXEL]"),
         ("<html><body>x", "<html><body>x[PIXEL]"),
