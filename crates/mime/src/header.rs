@@ -79,7 +79,13 @@ fn fields(raw: &[u8]) -> impl Iterator<Item = HeaderField> {
 
 /// A field body on one line (RFC 5322 §2.2.3): the line ends go, the white space behind them stays.
 pub(crate) fn unfolded(body: &[u8]) -> String {
-    let octets: Vec<u8> = body.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
+    let octets: Vec<u8> = body
+        .split_inclusive(|octet| *octet == b'\n')
+        .flat_map(|line| {
+            line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line))
+        })
+        .copied()
+        .collect();
     // White space of other kinds is part of the value, to some programs.
     String::from_utf8_lossy(&octets).trim_matches([' ', '\t', '\r', '\n']).to_owned()
 }

@@ -246,6 +246,7 @@ fn parts_that_are_left() {
         ("odd encoding", mixed(&html("Content-Transfer-Encoding: quoted-printable (x)")), {
             ("1", UnknownTransferEncoding)
         }),
+        ("bare CR", mixed(&html("Content-Transfer-Encoding: 7bi\rt")), ("1", UnknownTransferEncoding)),
         ("odd blank", mixed(&html("Content-Transfer-Encoding: base64\u{c}")), ("1", UnknownTransferEncoding)),
         (
             "unknown encoding",

@@ -31,7 +31,9 @@ fn reading<'a>(label: Option<&str>, part: &[u8], ours: &'a dyn Whose) -> Option<
         _ if part.is_ascii() && !part.contains(&0x1b) => encoding_rs::UTF_8,
         _ => return None,
     };
-    Some(Reading { encoding, ours, soup: true })
+    // JIS X 0201: in its Roman half a tilde is an overline to a browser, and to whoever wrote the address a tilde.
+    let is_roman = encoding == encoding_rs::ISO_2022_JP && part.windows(3).any(|octets| octets == b"\x1b(J");
+    (!is_roman).then_some(Reading { encoding, ours, soup: true })
 }
 
 /// A browser sees the same document but for our links and the pixel.
