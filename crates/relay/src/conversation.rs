@@ -189,6 +189,15 @@ fn out_of_order() -> Reply {
 impl Transaction {
     /// A recipient of whom the provider has said nothing yet has code 0.
     fn answered(&mut self, reply: &Reply, forward_path: ForwardPath, parameters: RcptParameters) {
+        // One who is named twice gets one mail; so it is with most providers, and with ours.
+        let is_same = |other: &EnvelopeRecipient| match (other.forward_path.mailbox(), forward_path.mailbox())
+        {
+            (Some(one), Some(other)) => one.same_mailbox(other),
+            _ => other.forward_path == forward_path,
+        };
+        if self.kept && self.envelope.recipients.iter().any(is_same) {
+            return;
+        }
         let (code, text) = if self.kept { (0, String::new()) } else { (reply.code().get(), reply.text()) };
         let index = u16::try_from(self.recipients.len()).unwrap_or(u16::MAX);
         self.recipients.push(RecipientRecord { index, address: forward_path.to_string(), code, reply: text });

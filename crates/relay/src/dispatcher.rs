@@ -9,7 +9,7 @@ mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use envelope::{RelayId, Timestamp};
@@ -56,6 +56,9 @@ struct Shared {
     memory: Arc<Semaphore>,
     memory_permits: u32,
     records: Records,
+    /// Handoffs whose outcome cannot be written down for now. While there is one, nothing else is handed on: after
+    /// a restart it would be handed on again.
+    unwritten: AtomicUsize,
     bell: Arc<Notify>,
     counts: Arc<Counts>,
     ending: watch::Receiver<bool>,
@@ -123,6 +126,7 @@ impl Dispatcher {
                 memory: Arc::new(Semaphore::new(memory_permits as usize)),
                 memory_permits,
                 records,
+                unwritten: AtomicUsize::new(0),
                 bell: Arc::default(),
                 counts: Arc::default(),
                 ending,
@@ -217,7 +221,7 @@ impl Dispatcher {
             self.look(now).await;
             may_look = false;
         }
-        while self.at_work.len() < MOST_AT_WORK {
+        while self.at_work.len() < MOST_AT_WORK && self.shared.unwritten.load(Ordering::Relaxed) == 0 {
             if let Some((message, place)) = self.next(now) {
                 self.at_work.insert(message.id);
                 let task = self.shared.clone().work(message.id, message.upstream, place);

@@ -46,7 +46,7 @@ pub fn rewrite(raw: &Arc<Vec<u8>>, tracking: &Tracking) -> Rewritten {
     rewrite_unless(raw, tracking, &|| false)
 }
 
-/// [`rewrite`], which ends soon after `given_up` says that nobody waits for it any more. It is asked between parts, before each
+/// [`rewrite()`], which ends soon after `given_up` says that nobody waits for it any more. It is asked between parts, before each
 /// megabyte of HTML, and for each link. The message then stays as it came, with [`Reason::TooSlow`].
 pub fn rewrite_unless(raw: &Arc<Vec<u8>>, tracking: &Tracking, given_up: &dyn Fn() -> bool) -> Rewritten {
     let source = match (mime::remove_fields(raw, &["DKIM-Signature"]), tracking.on_dkim) {

@@ -38,6 +38,9 @@ const MAX_SHOWN_CHARACTERS: usize = 100;
 /// and providers complete it to an address, nobody knows whose.
 pub(crate) fn senders_own(content: &[u8], is_own: impl Fn(&Mailbox) -> bool) -> Result<(), NotOwn> {
     for field in ["From", "Sender"] {
+        if has_odd_name(content, field) {
+            return Err(NotOwn::Nobody { field });
+        }
         for body in mime::field_bodies(content, field) {
             let said = addresses(&body);
             for word in &said.addresses {
@@ -52,6 +55,22 @@ pub(crate) fn senders_own(content: &[u8], is_own: impl Fn(&Mailbox) -> bool) -> 
         }
     }
     Ok(())
+}
+
+/// Is there a field whose name is this one to a program that passes over what does not belong into a name?
+fn has_odd_name(content: &[u8], field: &str) -> bool {
+    let header = content.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let header = header.take_while(|line| !line.is_empty());
+    header.filter_map(|line| line.iter().position(|octet| *octet == b':').map(|colon| &line[..colon])).any(
+        |name| {
+            let blanks = name.iter().rev().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+            let name = &name[..name.len() - blanks];
+            let letters = name.iter().filter(|octet| octet.is_ascii_alphabetic() || **octet == b'-');
+            let is_it =
+                letters.map(u8::to_ascii_lowercase).eq(field.bytes().map(|octet| octet.to_ascii_lowercase()));
+            is_it && name.len() != field.len() && !name.starts_with(b" ") && !name.starts_with(b"\t")
+        },
+    )
 }
 
 struct Said {
@@ -86,8 +105,8 @@ fn addresses(body: &str) -> Said {
             '<' | '>' | ':' => phrase |= end_word(&mut word, &mut said),
             c if c.is_whitespace() || c.is_control() => {
                 said.is_broken |= !skip_white_space(&mut rest);
-                // White space around the @ is allowed (RFC 5322 §4.4): it does not end the address.
-                if !word.ends_with('@') && rest.peek() != Some(&'@') {
+                // White space around the @ and the dots is allowed (RFC 5322 §4.4): it does not end the address.
+                if !word.ends_with(['@', '.']) && !matches!(rest.peek(), Some('@' | '.')) {
                     phrase |= end_word(&mut word, &mut said);
                 }
             }
@@ -106,6 +125,8 @@ fn end_word(word: &mut String, said: &mut Said) -> bool {
         said.addresses.push(word);
         return false;
     }
+    // What goes on with a dot behind a bracket is taken for the rest of the address by some.
+    said.is_broken |= word.starts_with('.');
     !word.is_empty()
 }
 
@@ -206,6 +227,8 @@ mod tests {
             "From: Us: ana@a.example, sales@a.example;",
             "From: <@one.example,@two.example:ana@a.example>",
             "From: <ana@a.example>,",
+            "From: J. Doe <ana@a.example>, A. B. C. <sales@a.example>",
+            "X-From: eve@b.example\r\nFrom: ana@a.example",
             // Nobody is named.
             "From:",
             "From: <>",
@@ -234,6 +257,15 @@ mod tests {
             ("From: ana@a.example.b.example", foreign("ana@a.example.b.example")),
             ("From: eve @ b.example", foreign("eve@b.example")),
             ("From: \"ana@a.example\"@b.example", foreign("\"ana@a.example\"@b.example")),
+            ("From: ana@a.example . b.example", foreign("ana@a.example.b.example")),
+            ("From: <ana@a.example .b.example>", foreign("ana@a.example.b.example")),
+            ("From: ana@a.example (x).b.example", foreign("ana@a.example.b.example")),
+            ("From: Boss <eve . ana@a.example>", foreign("eve.ana@a.example")),
+            ("From: eve (x) .\r\n ana@a.example", foreign("eve.ana@a.example")),
+            ("From: boss <ana@a.example>.b.example", nobody()),
+            ("From: ana@a.example\r\nFrom\u{b}: eve@b.example", nobody()),
+            ("\u{feff}From: eve@b.example", nobody()),
+            ("\u{c}fROM : eve@b.example", nobody()),
             ("From: root", nobody()),
             ("From: root, Group:;", nobody()),
             ("From: \"ana@a.example\"", nobody()),
