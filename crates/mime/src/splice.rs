@@ -60,7 +60,7 @@ pub(crate) struct Change<'a> {
 
 /// Writes edits into an encoded body, in its own encoding.
 ///
-/// `decoded` is what [`decode`] made of `encoded`. Returns the new encoded body. Octets outside the edited lines
+/// `decoded` is what [`decode`](crate::decode) made of `encoded`. Returns the new encoded body. Octets outside the edited lines
 /// are those of `encoded`; for base64, where the length changes by no multiple of three, those behind the
 /// edit are encoded anew and decode to the same. Without edits, or with edits that change nothing, the result is `encoded`.
 /// Edits may come in any order; of two insertions at one place the first given comes first.

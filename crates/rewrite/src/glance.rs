@@ -142,6 +142,10 @@ pub(crate) fn is_foreign_content_sound(html: &[u8]) -> bool {
             continue;
         };
         if !closing {
+            // `<svg/>` opens nothing to a browser; a parser that knows less waits for its end.
+            if memchr::memchr(b'>', tag).is_some_and(|end| tag[..end].ends_with(b"/")) {
+                return false;
+            }
             open.push(element);
         } else if open.pop() != Some(element) {
             return false;

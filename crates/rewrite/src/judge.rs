@@ -12,6 +12,10 @@ use crate::{link_text, placeholder, unsubscribe};
 /// Longer URLs are not even looked at: a tracked link carries an eighth of this, and mail must not cost us time.
 const MAX_URL_OCTETS: usize = 8_192;
 
+/// What a tracked link can carry, and so the longest base that could be the beginning of one: a long base times many
+/// links is more than any memory.
+const MAX_TARGET_OCTETS: usize = 1_000;
+
 /// Real fields have two or three. Each link is compared with all of them, and mail must not cost us time.
 const MAX_UNSUBSCRIBE_TARGETS: usize = 32;
 
@@ -44,7 +48,7 @@ pub(crate) struct Judged {
 
 impl<'a> Judge<'a> {
     pub(crate) fn new(wishes: &'a Wishes<'a>, charset: Charset, base: Option<&str>) -> Self {
-        let base = base.and_then(|href| Url::parse(href).ok());
+        let base = base.filter(|href| href.len() <= MAX_TARGET_OCTETS).and_then(|href| Url::parse(href).ok());
         // Where a program wrote the header as it writes HTML.
         let parse = |url: String| Url::parse(&url.replace("&amp;", "&")).ok().map(Address::from);
         let fields = wishes.list_unsubscribe.iter();
@@ -57,6 +61,7 @@ impl<'a> Judge<'a> {
     pub(crate) fn judge(&self, link: &Candidate<'_>, text: impl FnOnce() -> String) -> Judged {
         let mut original = None;
         let decision = match self.decide(link, &mut original, text) {
+            Ok(address) if address.as_str().len() > MAX_TARGET_OCTETS => LinkDecision::Keep(Reason::TooLong),
             Ok(address) => LinkDecision::Track { target: address.into() },
             Err(reason) => LinkDecision::Keep(reason),
         };

@@ -36,8 +36,9 @@ pub(crate) fn urls(
     let (mut at, mut last_end) = (0, 0);
     std::iter::from_fn(move || {
         let start = find_start(seen, at)?;
-        let run_end = start
-            + seen[start..].iter().position(|octet| !is_url_octet(*octet)).unwrap_or(seen.len() - start);
+        // Where the two differ stand characters of two octets, masked: the URL does not go on in them.
+        let run = seen[start..].iter().zip(&text[start..]);
+        let run_end = start + run.take_while(|(octet, own)| octet == own && is_url_octet(**octet)).count();
         let end = start + without_punctuation(&seen[start..run_end], seen[..start].last().copied());
         at = run_end;
         let before = words_before(seen, start, last_end);

@@ -49,6 +49,14 @@ fn ends_soon() {
         ("quoted pixels", many("<img src=https://t.example.com/o/old>", 20_000)),
         ("images", many("<img src=https://a.example/x.png>", 50_000)),
         ("bases", many("<base href=https://a.example/>", 50_000)),
+        (
+            "a long base of many links",
+            format!(
+                "<base href=https://a.example/{}/>{}",
+                many("a", 1_000_000),
+                many("<a href=x>x</a>", 20_000)
+            ),
+        ),
         ("text", many("Lorem ipsum ", 200_000)),
         ("blanks", many(" ", 5_000_000)),
         ("invisible text", many("&#8203;\u{200b}", 100_000)),

@@ -138,10 +138,18 @@ fn what_is_left_alone() {
             "{href}"
         );
     }
-    let long = format!("<a href=\"https://example.com/{}\">More</a>", "a".repeat(9_000));
-    assert_eq!(each(&long), ["keep too_long"]);
-    let fits = format!("<a href=\"https://example.com/{}\">More</a>", "a".repeat(5_000));
-    assert!(each(&fits)[0].starts_with("track"), "who mints the token has its own limit");
+    // 20 octets before them.
+    for (octets, expected) in [(980, "track"), (981, "keep too_long"), (9_000, "keep too_long")] {
+        let link = format!("<a href=\"https://example.com/{}\">More</a>", "a".repeat(octets));
+        assert!(each(&link)[0].starts_with(expected), "{octets}");
+    }
+    // A base may be as long; what it makes of a link too.
+    let base = |octets: usize| {
+        format!("<base href=\"https://example.com/{}/\"><a href=\"x\">More</a>", "a".repeat(octets))
+    };
+    for (octets, expected) in [(978, "track"), (979, "keep too_long"), (2_000, "keep relative")] {
+        assert!(each(&base(octets))[0].starts_with(expected), "{octets}");
+    }
 }
 
 #[test]

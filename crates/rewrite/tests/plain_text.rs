@@ -136,6 +136,14 @@ fn two_byte_text_holds_no_urls() {
     let text = b"\x1b$Bhttp://x.y\x1b(B https://example.com/a";
     let survey = survey_text(text, Some("iso-2022-jp"), TextFormat::Fixed, &wishes(&rules)).unwrap();
     assert_eq!(decisions(&survey), ["track https://example.com/a"]);
+    // "から", directly behind the URL: it may go on in it. A full stop ends it, and stays as it is.
+    for (behind, expected) in [("$+$i", "keep unparsable_url"), ("!#$+$i", "track https://example.com/a")] {
+        let text =
+            format!("https://example.com/a\x1b$B{behind}\x1b(B(https://example.com/b)\x1b$B$G$9\x1b(B");
+        let survey =
+            survey_text(text.as_bytes(), Some("iso-2022-jp"), TextFormat::Fixed, &wishes(&rules)).unwrap();
+        assert_eq!(decisions(&survey), [expected, "track https://example.com/b"], "{behind}");
+    }
     let doubtful = b"https://example.com/\x1b$B;3\x1b(B";
     let survey = survey_text(doubtful, Some("iso-2022-jp"), TextFormat::Fixed, &wishes(&rules)).unwrap();
     assert_eq!(decisions(&survey).len(), 1);
