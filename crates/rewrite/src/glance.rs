@@ -27,6 +27,8 @@ pub(crate) struct Glance {
     pub(crate) frameset: bool,
     /// There may be an `svg` or `math`.
     pub(crate) foreign: bool,
+    /// There may be a `noscript`.
+    pub(crate) noscript: bool,
     /// There may be something that goes before or into the head: the part is no mere fragment of a body.
     pub(crate) head: bool,
     /// A formatting element may be left open: a browser opens it again around whatever comes later.
@@ -84,6 +86,7 @@ impl Glance {
                 }
                 self.head |= HEAD.contains(&name);
                 self.foreign |= name == b"svg" || name == b"math";
+                self.noscript |= name == b"noscript";
                 self.hiding |= HIDING.iter().any(|hiding| hiding.as_bytes() == name);
             }
         }
@@ -153,6 +156,60 @@ pub(crate) fn is_foreign_content_sound(html: &[u8]) -> bool {
     }
     open.is_empty()
 }
+
+/// Does nothing that begins inside a `noscript` go on behind it?
+///
+/// A browser takes the inside for text; a mail program, which runs no scripts, for markup: an open comment, quote or
+/// element of text in there swallows what comes later in the one and not in the other.
+pub(crate) fn is_noscript_sound(html: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(open) = find_tag(html, at, b"noscript") {
+        let inside = open + b"<noscript".len();
+        let end = find_tag(html, inside, b"/noscript").unwrap_or(html.len());
+        if !is_closed_in_itself(&html[inside..end]) {
+            return false;
+        }
+        at = end;
+    }
+    true
+}
+
+fn is_closed_in_itself(inside: &[u8]) -> bool {
+    let even = |quote: u8| memchr_iter(quote, inside).count().is_multiple_of(2);
+    let last = |octet: u8| memchr::memrchr(octet, inside);
+    let swallows = memchr_iter(b'<', inside).any(|at| {
+        let mut lower = [0; 16];
+        let tag = &inside[at + 1..];
+        tag.starts_with(b"!") || SWALLOWING.contains(&name(tag, &mut lower))
+    });
+    !swallows && even(b'"') && even(b'\'') && last(b'<') <= last(b'>')
+}
+
+fn find_tag(html: &[u8], from: usize, wanted: &[u8]) -> Option<usize> {
+    let rest = html.get(from..)?;
+    memchr_iter(b'<', rest).map(|at| from + at).find(|at| {
+        let tag = &html[at + 1..];
+        tag.get(..wanted.len()).is_some_and(|name| name.eq_ignore_ascii_case(wanted))
+    })
+}
+
+/// Elements whose inside is text, or is shown nowhere, or is another language's.
+const SWALLOWING: &[&[u8]] = &[
+    b"textarea",
+    b"title",
+    b"style",
+    b"script",
+    b"xmp",
+    b"iframe",
+    b"noembed",
+    b"noframes",
+    b"plaintext",
+    b"select",
+    b"template",
+    b"svg",
+    b"math",
+    b"noscript",
+];
 
 /// The elements of foreign content, and those in it that hold HTML (WHATWG HTML §13.2.6.5).
 const FOREIGN: &[&[u8]] = &[
@@ -264,6 +321,26 @@ mod tests {
             assert!(Glance::at(html.as_bytes()).foreign);
         }
         assert!(!Glance::at(b"<mathias@example.com>").foreign);
+    }
+
+    #[test]
+    fn inside_a_noscript() {
+        for (html, sound) in [
+            ("<noscript><img src=\"x\" width='1'></noscript>", true),
+            ("<!--[if mso]><noscript><xml><o:x>96</o:x></xml></noscript><![endif]-->", true),
+            ("<NoScript >a</NOSCRIPT><p title=\"", true),
+            ("<noscript><textarea></noscript>", false),
+            ("<noscript><!-- </noscript>", false),
+            ("<noscript><style></noscript>", false),
+            ("<noscript><p title=\"</noscript>", false),
+            ("<noscript><p title='>'\"></noscript>", false),
+            ("<noscript><p </noscript>", false),
+            ("<noscript>a", true),
+            ("<noscript><b", false),
+        ] {
+            assert_eq!(is_noscript_sound(html.as_bytes()), sound, "{html}");
+            assert!(Glance::at(html.as_bytes()).noscript);
+        }
     }
 
     #[test]

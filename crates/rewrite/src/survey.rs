@@ -94,7 +94,9 @@ pub fn survey(html: &[u8], charset: Option<&str>, wishes: &Wishes<'_>) -> Result
     let charset = Charset::find(charset, html)?;
     let Scannable { octets: seen, ends_in_ascii } = charset.scannable(html)?;
     let glance = Glance::at(&seen);
-    if glance.foreign && !glance::is_foreign_content_sound(&seen) {
+    let in_doubt = glance.foreign && !glance::is_foreign_content_sound(&seen)
+        || glance.noscript && !glance::is_noscript_sound(&seen);
+    if in_doubt {
         return Err(Reason::HtmlNotFollowed);
     }
     let marks = wishes.history.marks();
