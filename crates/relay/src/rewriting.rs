@@ -31,7 +31,7 @@ pub struct Tracking {
     pub on_dkim: OnDkim,
 }
 
-/// After so many edits that would have made a line too long, the rest of the part is not tried.
+/// After so many links that would have made a line too long, the rest of the part's are not tried.
 const MAX_EDITS_LEFT_OUT: usize = 64;
 
 /// Rewrites a message: a pixel in its last displayed HTML part, tracked links in all of them.
@@ -291,6 +291,14 @@ fn splice_one(
                     record.kept = Some(Reason::LineTooLong);
                     record.target = None;
                 }
+            }
+            // So many, that it is the part's way: no more of them is tried, and the pixel is.
+            Some(Some(_)) if left_out.len() < links.len() => {
+                for record in links.iter_mut().filter(|record| record.target.is_some()) {
+                    record.kept = Some(Reason::LineTooLong);
+                    record.target = None;
+                }
+                left_out.extend(0..links.len());
             }
             Some(None) if pixel_url.is_some() => pixel_url = None,
             _ => return Err(Reason::LineTooLong),
