@@ -306,6 +306,8 @@ mod tests {
     #[test]
     fn foreign_content() {
         for (html, sound) in [
+            ("<p>hi</p><svg/><textarea></svg><a>x</a></textarea>", false),
+            ("<svg><title/></svg>", false),
             ("<svg></svg>", true),
             (
                 "<title>x</title><svg><title>y</title><foreignObject><p>z</p></foreignObject></svg><math><mi>x</mi></math>",
