@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Messages(MessagesArgs),
     /// Lists opens and clicks
     Events(EventsArgs),
+    /// Reads bounces and complaints: RFC 3464, RFC 5965, and what qmail, Exim and Exchange write
+    Ingest(IngestArgs),
     /// Looks at mail that waits for its provider, and changes what becomes of it
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -132,6 +134,22 @@ pub(crate) struct EventsArgs {
     /// How many at most, before following
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) limit: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal ingest`.
+#[derive(Debug, Args)]
+pub(crate) struct IngestArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The reports, one a file; without any, one on standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Read what is new in this Maildir; what was taken moves to its folder "cur"
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
+    pub(crate) maildir: Option<PathBuf>,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,

@@ -9,7 +9,7 @@ use track::Endpoint;
 
 use crate::cli::ConfigArg;
 use crate::config::Config;
-use crate::doors::{self, MailDoor, TIME_TO_CLOSE};
+use crate::doors::{self, Behind, MailDoor, TIME_TO_CLOSE};
 use crate::exit::{self, Failure, Outcome};
 use crate::house::{House, Serving};
 use crate::{check, logging, signals, wiring};
@@ -67,14 +67,18 @@ async fn open(
     shutdown: &watch::Receiver<bool>,
 ) -> anyhow::Result<Serving> {
     let certificate = doors::certificate(config)?;
-    let mail_doors = doors::mail_doors(config, certificate.as_ref(), &house.relay).await?;
+    let intake = relay::Intake::new(house.store.clone(), house.keys.clone(), clock.clone());
+    let mail_doors = doors::mail_doors(config, certificate.as_ref(), &house.relay, &intake).await?;
     let tracking = doors::bind(config.tracking.listen).await?;
 
     let mut serving = Serving::default();
     for MailDoor { socket, config, door } in mail_doors {
         let stop = shutdown.clone();
         serving.spawn(async move {
-            smtp::serve(socket, config, door, stop).await;
+            match door {
+                Behind::Relay(door) => smtp::serve(socket, config, door, stop).await,
+                Behind::Feedback(door) => smtp::serve(socket, config, door, stop).await,
+            }
             Ok(())
         });
     }

@@ -175,6 +175,12 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Tables,
         "Where mail comes in: one table per listener. With none there is the one shown here, for this machine only.",
     ),
+    key(
+        "smtp[].role",
+        Kind::Word(&["submission", "feedback"], &[]),
+        Default("\"submission\""),
+        "submission (senders' mail) | feedback (bounces and complaints: they are read, recorded, and go nowhere).",
+    ),
     key("smtp[].listen", Kind::Listen, Default("\"127.0.0.1:2525\""), "IP address and port."),
     key(
         "smtp[].tls",

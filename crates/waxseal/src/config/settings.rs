@@ -42,6 +42,8 @@ pub struct Config {
 /// One `[[smtp]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
+    /// What it is for.
+    pub role: Role,
     /// The address it listens on.
     pub listen: SocketAddr,
     /// How connections to it are encrypted.
@@ -52,6 +54,15 @@ pub struct Listener {
     pub allow_from: Option<Vec<Network>>,
     /// Without a login: everything is this address's; `None` means that the reverse-path says.
     pub sender: Option<Mailbox>,
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Senders' mail.
+    Submission,
+    /// Bounces and complaints.
+    Feedback,
 }
 
 /// How a connection is encrypted.
