@@ -8,7 +8,10 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::target::{self, MintError};
-use crate::token::{self, KEY_ID_OCTETS, KeyId, LinkToken, MAC_OCTETS, MAX_OCTETS, PixelToken, Recipient};
+use crate::token::{
+    self, KEY_ID_OCTETS, KeyId, LinkToken, MAC_OCTETS, MAX_OCTETS, PixelToken, Recipient, RefusalToken,
+    UnsubscribeToken,
+};
 
 /// The keys of an installation: the newest signs, all open.
 ///
@@ -132,6 +135,18 @@ impl Keys {
         key.seal(token::write_pixel(key.id, message, recipient))
     }
 
+    /// The token of a one-click unsubscribe: 52 characters of base64url.
+    pub fn seal_unsubscribe(&self, message: RelayId, recipient: Recipient) -> String {
+        let key = self.signing();
+        key.seal(token::write_unsubscribe(key.id, message, recipient))
+    }
+
+    /// The token of a recipients' page: 52 characters of base64url.
+    pub fn seal_refusal(&self, message: RelayId, recipient: Recipient) -> String {
+        let key = self.signing();
+        key.seal(token::write_refusal(key.id, message, recipient))
+    }
+
     /// The token of a link: 55 characters of base64url, and four for each three octets of `target`.
     ///
     /// `target` is a URL as a browser serialises it.
@@ -158,6 +173,16 @@ impl Keys {
     /// What a link's token says, if one of these keys signed it as a link's.
     pub fn open_link(&self, token: &str) -> Option<LinkToken> {
         token::read_link(&self.verify(token)?)
+    }
+
+    /// What an unsubscribe token says, if one of these keys signed it as one.
+    pub fn open_unsubscribe(&self, token: &str) -> Option<UnsubscribeToken> {
+        token::read_unsubscribe(&self.verify(token)?)
+    }
+
+    /// What a recipients' page's token says, if one of these keys signed it as one.
+    pub fn open_refusal(&self, token: &str) -> Option<RefusalToken> {
+        token::read_refusal(&self.verify(token)?)
     }
 
     /// The octets before the MAC, if the MAC is right.
@@ -281,7 +306,42 @@ mod tests {
                 assert_eq!(keys().open_pixel(&token), None, "a link is no pixel");
             }
             assert_eq!(keys().open_link(&pixel), None, "a pixel is no link");
+            let unsubscribe = keys().seal_unsubscribe(message(), recipient);
+            assert_eq!(unsubscribe.len(), 52);
+            let opened = keys().open_unsubscribe(&unsubscribe);
+            assert_eq!(opened, Some(UnsubscribeToken { message: message(), recipient }));
+            let refusal = keys().seal_refusal(message(), recipient);
+            assert_eq!(refusal.len(), 52);
+            let opened = keys().open_refusal(&refusal);
+            assert_eq!(opened, Some(RefusalToken { message: message(), recipient }));
         }
+    }
+
+    /// What was signed for one purpose opens nothing else: a pixel that a scanner fetched must not unsubscribe anybody.
+    #[test]
+    fn a_token_opens_as_its_own_kind_only() {
+        for recipient in [Recipient::Index(0), Recipient::Index(0x1213), Recipient::Shared] {
+            let tokens = [
+                keys().seal_pixel(message(), recipient),
+                keys().seal_link(message(), recipient, 2, URL).unwrap(),
+                keys().seal_unsubscribe(message(), recipient),
+                keys().seal_refusal(message(), recipient),
+            ];
+            for (kind, token) in tokens.iter().enumerate() {
+                let expected = [0, 1, 2, 3].map(|other| other == kind);
+                assert_eq!(opens(&keys(), token), expected, "{token}");
+            }
+        }
+    }
+
+    /// As which kinds a token opens: pixel, link, unsubscribe, refusal.
+    fn opens(keys: &Keys, token: &str) -> [bool; 4] {
+        [
+            keys.open_pixel(token).is_some(),
+            keys.open_link(token).is_some(),
+            keys.open_unsubscribe(token).is_some(),
+            keys.open_refusal(token).is_some(),
+        ]
     }
 
     /// Tokens are in mail for ever: these, made by another program from decision 0003, must open in every version to come.
@@ -293,6 +353,10 @@ mod tests {
         let sealed = keys().seal_link(message(), Recipient::Index(3), 2, URL).unwrap();
         assert_eq!(sealed, link);
         assert_eq!(keys().open_link(link).unwrap().link, 2);
+        let unsubscribe = "E5jdL50BmdGjfFF-Dp8qTB1rfo-QAAN7eUQM8GNBVt2sjRYKyX5H";
+        let refusal = "FJjdL50BmdGjfFF-Dp8qTB1rfo-QAAPVzMBQMjvB9ol0ZrcspZNB";
+        assert_eq!(keys().seal_unsubscribe(message(), Recipient::Index(3)), unsubscribe);
+        assert_eq!(keys().seal_refusal(message(), Recipient::Index(3)), refusal);
     }
 
     #[test]
@@ -302,12 +366,16 @@ mod tests {
             let link = keys.seal_link(message(), Recipient::Index(0), 5, target).unwrap();
             refuses_all_changes(&keys, &link);
         }
-        refuses_all_changes(&keys, &keys.seal_pixel(message(), Recipient::Shared));
+        for recipient in [Recipient::Index(0), Recipient::Shared] {
+            refuses_all_changes(&keys, &keys.seal_pixel(message(), recipient));
+            refuses_all_changes(&keys, &keys.seal_unsubscribe(message(), recipient));
+            refuses_all_changes(&keys, &keys.seal_refusal(message(), recipient));
+        }
     }
 
     fn refuses_all_changes(keys: &Keys, token: &str) {
         let refused = |other: &str, how: &str| {
-            assert_eq!((keys.open_link(other), keys.open_pixel(other)), (None, None), "{how}: {other}");
+            assert_eq!(opens(keys, other), [false; 4], "{how}: {other}");
         };
         let octets = URL_SAFE_NO_PAD.decode(token).unwrap();
         for bit in 0..octets.len() * 8 {
@@ -347,7 +415,7 @@ mod tests {
     fn texts_that_never_were_tokens_are_refused() {
         let long = "A".repeat(100_000);
         for text in ["", "A", "AA", "AAAA", "é", "\0", "EZjdL50", &long, "../../etc/passwd"] {
-            assert_eq!((keys().open_link(text), keys().open_pixel(text)), (None, None));
+            assert_eq!(opens(&keys(), text), [false; 4]);
         }
     }
 
@@ -372,11 +440,9 @@ mod tests {
             other[0] = first;
             assert_eq!(keys().open_link(&key.seal(other.clone())), None, "kind {first:#x}");
             other.truncate(23);
-            assert_eq!(
-                keys().open_pixel(&key.seal(other)).is_some(),
-                [0x11, 0x19].contains(&first),
-                "{first:#x}"
-            );
+            let is = |kind: u8| first == kind || first == kind | 0x08;
+            let expected = [is(0x11), false, is(0x13), is(0x14)];
+            assert_eq!(opens(&keys(), &key.seal(other)), expected, "{first:#x}");
         }
         let mut shared = token::write_pixel(key.id, message(), Recipient::Shared);
         shared[22] = 1;
@@ -384,6 +450,9 @@ mod tests {
         let mut longer = token::write_pixel(key.id, message(), Recipient::Shared);
         longer.push(0);
         assert_eq!(keys().open_pixel(&key.seal(longer)), None);
+        let mut longer = token::write_unsubscribe(key.id, message(), Recipient::Index(0));
+        longer.push(0);
+        assert_eq!(keys().open_unsubscribe(&key.seal(longer)), None);
     }
 
     #[test]
@@ -480,11 +549,8 @@ mod tests {
 
         #[test]
         fn garbage_never_opens_and_never_panics(text in "\\PC{0,200}", octets: Vec<u8>) {
-            prop_assert_eq!(keys().open_link(&text), None);
-            prop_assert_eq!(keys().open_pixel(&text), None);
-            let encoded = URL_SAFE_NO_PAD.encode(&octets);
-            prop_assert_eq!(keys().open_link(&encoded), None);
-            prop_assert_eq!(keys().open_pixel(&encoded), None);
+            prop_assert_eq!(opens(&keys(), &text), [false; 4]);
+            prop_assert_eq!(opens(&keys(), &URL_SAFE_NO_PAD.encode(&octets)), [false; 4]);
         }
 
         #[test]
