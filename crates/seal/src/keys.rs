@@ -2,7 +2,7 @@ use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use envelope::RelayId;
+use envelope::{RelayId, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -26,15 +26,28 @@ pub struct Keys {
 struct Key {
     id: KeyId,
     secret: [u8; 32],
+    /// Files of earlier versions do not say.
+    made_at: Option<Timestamp>,
     /// Keyed once and cloned for each token, which halves the cost of a short one.
     mac: Hmac<Sha256>,
+}
+
+/// What may be known of a key: everything but its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Eight hexadecimal digits, made from the secret; tokens name it.
+    pub id: String,
+    /// New tokens are signed with it.
+    pub signs: bool,
+    /// When it was made, if the file says so.
+    pub made_at: Option<Timestamp>,
 }
 
 /// Why a text is not a key file. Says the line, never what stands in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
     /// A line that is no key line.
-    #[error("line {line} is not of the form: id, secret, and \"signs\" or nothing")]
+    #[error("line {line} is not of the form: id, secret, perhaps made=TIME, and \"signs\" or nothing")]
     Malformed {
         /// Counted from 1.
         line: usize,
@@ -60,6 +73,7 @@ pub enum KeysError {
 }
 
 const SIGNS: &str = "signs";
+const MADE: &str = "made=";
 
 const PREAMBLE: &str = "\
 # Waxseal's signing keys. Secret: whoever has them can make links that look like yours.
@@ -67,13 +81,19 @@ const PREAMBLE: &str = "\
 # Every tracked link in mail already sent needs these keys to lead anywhere, and no copy of them exists
 # elsewhere. If this file is lost, those links are dead for good. Keep it in every backup.
 #
-# One key a line: its id, its secret, and \"signs\" at the one that signs new links. All of them open old ones.
+# One key a line: its id, its secret, when it was made, and \"signs\" at the one that signs new links. All of
+# them open old ones. `waxseal keys` changes this file.
 ";
 
 impl Keys {
     /// One key, made of 32 random octets.
     pub fn generate(secret: [u8; 32]) -> Self {
-        Self { keys: vec![Key::new(secret)] }
+        Self { keys: vec![Key::new(secret, None)] }
+    }
+
+    /// The same, with the time written beside it.
+    pub fn generate_at(secret: [u8; 32], at: Timestamp) -> Self {
+        Self { keys: vec![Key::new(secret, Some(at))] }
     }
 
     /// From the text of a key file.
@@ -109,16 +129,60 @@ impl Keys {
     pub fn to_text(&self) -> String {
         let mut text = String::from(PREAMBLE);
         for (at, key) in self.keys.iter().enumerate() {
+            let made = key.made_at.map(|made_at| format!(" {MADE}{made_at}")).unwrap_or_default();
             let mark = if at == 0 { format!(" {SIGNS}") } else { String::new() };
-            let _ = writeln!(text, "{} {}{mark}", hex(key.id), STANDARD.encode(key.secret));
+            let _ = writeln!(text, "{} {}{made}{mark}", hex(key.id), STANDARD.encode(key.secret));
         }
         text
     }
 
     /// Signs with this key from now on. The others go on opening what they signed.
     pub fn rotate(&mut self, secret: [u8; 32]) {
-        self.keys.retain(|key| key.secret != secret);
-        self.keys.insert(0, Key::new(secret));
+        self.sign_with_new(Key::new(secret, None));
+    }
+
+    /// The same, with the time written beside the key.
+    pub fn rotate_at(&mut self, secret: [u8; 32], at: Timestamp) {
+        self.sign_with_new(Key::new(secret, Some(at)));
+    }
+
+    fn sign_with_new(&mut self, key: Key) {
+        self.keys.retain(|known| known.secret != key.secret);
+        self.keys.insert(0, key);
+    }
+
+    /// Opens with this key too, and goes on signing as before: for a key that every node is to have before one of
+    /// them signs with it. One that is there stays as it is.
+    pub fn prepare(&mut self, secret: [u8; 32], at: Timestamp) {
+        self.add(Key::new(secret, Some(at)));
+    }
+
+    /// Signs with the key of this id from now on; says whether that is a change. `None`: there is not exactly one.
+    pub fn sign_with(&mut self, id: &str) -> Option<bool> {
+        let mut known = self.keys.iter().enumerate().filter(|(_, key)| hex(key.id) == id);
+        let (Some((at, _)), None) = (known.next(), known.next()) else { return None };
+        self.keys[..=at].rotate_right(1);
+        Some(at != 0)
+    }
+
+    /// Opens with the keys of `other` too; signs as before. Returns how many were not there.
+    pub fn merge(&mut self, other: &Self) -> usize {
+        other.keys.iter().filter(|key| self.add((*key).clone())).count()
+    }
+
+    fn add(&mut self, key: Key) -> bool {
+        let is_new = self.keys.iter().all(|known| known.secret != key.secret);
+        if is_new {
+            self.keys.push(key);
+        }
+        is_new
+    }
+
+    /// The keys without their secrets, the one that signs first.
+    pub fn list(&self) -> Vec<KeyInfo> {
+        let info =
+            |(at, key): (usize, &Key)| KeyInfo { id: hex(key.id), signs: at == 0, made_at: key.made_at };
+        self.keys.iter().enumerate().map(info).collect()
     }
 
     /// A key of its own for another purpose, from each of these, the one that signs first. What is sealed
@@ -207,11 +271,11 @@ impl Keys {
 }
 
 impl Key {
-    fn new(secret: [u8; 32]) -> Self {
+    fn new(secret: [u8; 32], made_at: Option<Timestamp>) -> Self {
         let digest = Sha256::new().chain_update(b"waxseal key id\0").chain_update(secret).finalize();
         let id = *digest.first_chunk::<KEY_ID_OCTETS>().expect("SHA-256 gives 32 octets");
         let mac = Hmac::new_from_slice(&secret).expect("HMAC takes keys of any length");
-        Self { id, secret, mac }
+        Self { id, secret, made_at, mac }
     }
 
     fn derive(&self, purpose: &str) -> [u8; 32] {
@@ -235,17 +299,19 @@ impl Key {
 fn parse_line(content: &str, line: usize) -> Result<(Key, bool), KeysError> {
     let malformed = KeysError::Malformed { line };
     let mut fields = content.split_whitespace();
-    let (Some(id), Some(secret), mark, None) = (fields.next(), fields.next(), fields.next(), fields.next())
-    else {
-        return Err(malformed);
-    };
-    let signs = match mark {
-        None => false,
-        Some(SIGNS) => true,
-        Some(_) => return Err(malformed),
-    };
+    let (Some(id), Some(secret)) = (fields.next(), fields.next()) else { return Err(malformed) };
+    let (mut signs, mut made_at) = (false, None);
+    for field in fields {
+        match field.strip_prefix(MADE) {
+            None if field == SIGNS && !signs => signs = true,
+            Some(at) if made_at.is_none() && !signs => {
+                made_at = Some(at.parse().map_err(|_| malformed.clone())?);
+            }
+            _ => return Err(malformed),
+        }
+    }
     let secret = STANDARD.decode(secret).ok().and_then(|octets| <[u8; 32]>::try_from(octets).ok());
-    let key = Key::new(secret.ok_or(malformed)?);
+    let key = Key::new(secret.ok_or(malformed)?, made_at);
     if hex(key.id) == id { Ok((key, signs)) } else { Err(KeysError::Damaged { line }) }
 }
 
@@ -422,7 +488,7 @@ mod tests {
     /// Signed by us, yet nothing we sign: what a token would be if another version had signed it.
     #[test]
     fn what_is_signed_must_still_be_well_formed() {
-        let key = Key::new([7; 32]);
+        let key = Key::new([7; 32], None);
         let good = token::write_link(key.id, message(), Recipient::Index(0), 0, URL);
         assert!(keys().open_link(&key.seal(good.clone())).is_some());
         for target in [
@@ -478,8 +544,47 @@ mod tests {
     }
 
     #[test]
+    fn merging_never_loses_a_key_and_never_doubles_one() {
+        let at = Timestamp::from_unix_millis(1_795_508_461_123);
+        let mut ours = Keys::generate_at([1; 32], at);
+        ours.rotate([2; 32]);
+        let mut theirs = Keys::generate([3; 32]);
+        theirs.rotate_at([1; 32], at);
+        let all = |keys: &Keys| keys.list().into_iter().map(|key| key.id).collect::<Vec<_>>();
+        let (before, signing) = (all(&ours), ours.seal_pixel(message(), Recipient::Shared));
+        assert_eq!(ours.merge(&theirs), 1);
+        assert_eq!(all(&ours)[..2], before, "what was there stays where it was");
+        assert_eq!(ours.seal_pixel(message(), Recipient::Shared), signing, "and signs");
+        assert!(ours.open_pixel(&theirs.seal_pixel(message(), Recipient::Shared)).is_some());
+        for again in [&theirs, &ours.clone()] {
+            assert_eq!(ours.merge(again), 0, "again changes nothing");
+        }
+        assert_eq!(ours.list().len(), 3);
+        assert_eq!(Keys::parse(&ours.to_text()).unwrap().list(), ours.list(), "the times too");
+        assert_eq!(ours.list()[1].made_at, Some(at));
+    }
+
+    #[test]
+    fn a_prepared_key_opens_and_signs_only_when_told() {
+        let at = Timestamp::from_unix_millis(0);
+        let mut keys = keys();
+        let old = keys.list()[0].id.clone();
+        keys.prepare([8; 32], at);
+        keys.prepare([8; 32], at);
+        let new = keys.list()[1].id.clone();
+        assert_eq!(keys.list().iter().map(|key| key.signs).collect::<Vec<_>>(), [true, false]);
+        let token = Keys::generate([8; 32]).seal_pixel(message(), Recipient::Shared);
+        assert!(keys.open_pixel(&token).is_some());
+        assert_ne!(keys.seal_pixel(message(), Recipient::Shared), token);
+        assert_eq!((keys.sign_with("00000000"), keys.sign_with("")), (None, None));
+        assert_eq!((keys.sign_with(&new), keys.sign_with(&new)), (Some(true), Some(false)));
+        assert_eq!(keys.seal_pixel(message(), Recipient::Shared), token);
+        assert_eq!(keys.list()[1].id, old);
+    }
+
+    #[test]
     fn two_keys_with_one_id_both_open() {
-        let (mut first, mut second) = (Key::new([1; 32]), Key::new([2; 32]));
+        let (mut first, mut second) = (Key::new([1; 32], None), Key::new([2; 32], None));
         (first.id, second.id) = ([0; 4], [0; 4]);
         let tokens =
             [&first, &second].map(|key| key.seal(token::write_pixel(key.id, message(), Recipient::Shared)));
@@ -512,6 +617,9 @@ mod tests {
             (format!("{id} {}", secret.trim_end_matches('=')), KeysError::Malformed { line: 1 }),
             (format!("{signing} twice"), KeysError::Malformed { line: 1 }),
             (format!("{unmarked} sings"), KeysError::Malformed { line: 1 }),
+            (format!("{unmarked} signs signs"), KeysError::Malformed { line: 1 }),
+            (format!("{unmarked} made=yesterday signs"), KeysError::Malformed { line: 1 }),
+            (format!("{unmarked} signs made=2026-11-24T08:21:01.123Z"), KeysError::Malformed { line: 1 }),
             (format!("00000000 {secret} signs"), KeysError::Damaged { line: 1 }),
             (format!("{} {secret} signs", id.to_uppercase()), KeysError::Damaged { line: 1 }),
             (format!("{signing}\n{unmarked}"), KeysError::Repeated { line: 2 }),

@@ -18,7 +18,7 @@ mod keys;
 mod target;
 mod token;
 
-pub use keys::{Keys, KeysError};
+pub use keys::{KeyInfo, Keys, KeysError};
 pub use target::{MAX_TARGET_OCTETS, MintError, VerifiedTarget};
 pub use token::{LinkToken, PixelToken, Recipient, RefusalToken, UnsubscribeToken};
 
