@@ -42,7 +42,7 @@ pub use message::{
     RecipientRecord,
 };
 pub use queue::{
-    Copies, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
+    Copies, Footing, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
     RecipientState, SqliteQueue,
 };
 pub use recorder::{Recorded, Recorder};
