@@ -21,7 +21,8 @@ pub struct Config {
     pub certificate: Certificate,
     /// What is tracked, and where recipients' clicks land.
     pub tracking: Tracking,
-    /// Providers, in the order of the file: a sender uses the first whose `senders` match. Never empty.
+    /// Providers, in the order of the file: a sender uses the first whose `senders` match. Empty only for a node
+    /// that hands no mail on.
     pub upstreams: Vec<UpstreamConfig>,
     /// Where a login is looked for, in this order.
     pub login_order: Vec<LoginPlace>,

@@ -268,6 +268,7 @@ fn every_key_is_heard() {
         file: "test.toml",
         base: folder.path(),
         readable_by_all: false,
+        hands_on: true,
         environment: &environment,
     };
     for (path, beside, value) in table {
@@ -356,6 +357,7 @@ fn passwords_come_from_one_place() {
         file: "test.toml",
         base: folder.path(),
         readable_by_all: false,
+        hands_on: true,
         environment: &environment,
     };
     for (line, expected) in [
