@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use store::{Feedback, FeedbackKind, Store, StoreError};
 
 pub use door::FeedbackDoor;
-use matching::{Found, find};
+use matching::find;
 
 /// Takes bounces and complaints, wherever they come from.
 #[derive(Clone)]

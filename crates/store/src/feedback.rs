@@ -93,3 +93,6 @@ impl std::fmt::Display for FeedbackKind {
         f.write_str(self.code())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod conformance;

@@ -10,8 +10,10 @@ mod queue;
 mod app_password;
 mod choice;
 mod event;
+mod feedback;
 mod message;
 mod sender;
+mod settling;
 mod text;
 
 mod error;
@@ -34,17 +36,19 @@ mod samples;
 pub use app_password::AppPassword;
 pub use choice::{ChoiceOrigin, SavedChoice};
 pub use error::StoreError;
-pub use event::{Event, StoredEvent};
+pub use event::{Event, EventKind, StoredEvent};
+pub use feedback::{Feedback, FeedbackKind, FeedbackLog, RecipientFeedback};
 pub use journal::Journal;
 pub use message::{
     LinkRecord, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, PartNote, RecipientAnswer,
     RecipientRecord,
 };
 pub use queue::{
-    Copies, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
+    Copies, Footing, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
     RecipientState, SqliteQueue,
 };
 pub use recorder::{Recorded, Recorder};
 pub use sender::SenderRecord;
+pub use settling::{EvidenceRule, Settling};
 pub use sqlite::SqliteStore;
 pub use store::{MOST_APP_PASSWORDS, Store};

@@ -1,6 +1,6 @@
 use envelope::{Choice, ManualClock, Timestamp};
 use seal::Recipient;
-use store::{ChoiceOrigin, MessageRecord, RecipientRecord, SqliteStore};
+use store::{ChoiceOrigin, FeedbackLog as _, MessageRecord, RecipientRecord, SqliteStore};
 use tempfile::TempDir;
 
 use super::*;

@@ -10,9 +10,10 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::samples::{click, open};
+use crate::{Feedback, FeedbackLog, RecipientFeedback};
 use crate::{
-    MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice, SenderRecord, SqliteStore,
-    StoredEvent,
+    EvidenceRule, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice, SenderRecord,
+    Settling, SqliteStore, StoredEvent,
 };
 
 /// A store that does what a test tells it to, with a real one behind it.
@@ -35,6 +36,43 @@ enum Mood {
     CommitsLate,
 }
 
+/// Nobody settles here.
+#[async_trait]
+impl Settling for Scripted {
+    fn settled(&self) -> watch::Receiver<i64> {
+        self.store.settled()
+    }
+    async fn settle(&self, upto: i64, verdicts: Vec<Event>, rule: EvidenceRule) -> Result<(), StoreError> {
+        self.store.settle(upto, verdicts, rule).await
+    }
+    async fn settled_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.settled_after(seq, limit).await
+    }
+    async fn hits_with_evidence(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.hits_with_evidence(seq, limit).await
+    }
+    async fn event(&self, id: RelayId) -> Result<Option<StoredEvent>, StoreError> {
+        self.store.event(id).await
+    }
+    async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError> {
+        self.store.drop_evidence(now, limit).await
+    }
+}
+
+/// Nothing comes back here.
+#[async_trait]
+impl FeedbackLog for Scripted {
+    async fn record_feedback(&self, feedback: Feedback) -> Result<(), StoreError> {
+        self.store.record_feedback(feedback).await
+    }
+    async fn feedback_of(&self, message: RelayId) -> Result<Vec<RecipientFeedback>, StoreError> {
+        self.store.feedback_of(message).await
+    }
+    async fn messages_called(&self, message_id: &str) -> Result<Vec<RelayId>, StoreError> {
+        self.store.messages_called(message_id).await
+    }
+}
+
 #[async_trait]
 impl Store for Scripted {
     async fn record_event(&self, event: Event) -> Result<(), StoreError> {
@@ -52,7 +90,7 @@ impl Store for Scripted {
         match mood {
             Mood::Hangs => std::future::pending().await,
             Mood::Fails => Err(StoreError::TimedOut),
-            Mood::RefusesClicks if event.kind == verdict::Kind::Click => {
+            Mood::RefusesClicks if event.kind == crate::EventKind::Click => {
                 Err(StoreError::Unreadable { what: "click", value: String::new() })
             }
             Mood::Answers | Mood::RefusesClicks => self.store.record_event(event).await,
