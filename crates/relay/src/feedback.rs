@@ -105,8 +105,7 @@ impl Intake {
             let address = recipient.and_then(|number| found.address_of(number));
             let id = id_of(found.message, recipient, kind, status.as_deref());
             let (at, message) = (self.clock.now(), found.message);
-            let record =
-                Feedback { id, at, message, recipient, kind, status: status.clone(), diagnostic };
+            let record = Feedback { id, at, message, recipient, kind, status: status.clone(), diagnostic };
             self.store.record_feedback(record).await?;
             taken.items.push(TakenItem { recipient, address, kind, status });
         }

@@ -19,8 +19,8 @@ use tokio::sync::watch;
 
 use crate::worker::Worker;
 use crate::{
-    AppPassword, Event, EvidenceRule, Feedback, FeedbackLog, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, RecipientFeedback,
-    SavedChoice, SenderRecord, Settling, Store, StoreError, StoredEvent,
+    AppPassword, Event, EvidenceRule, Feedback, FeedbackLog, MessageFilter, MessageOutcome, MessageRecord,
+    MessageSummary, RecipientFeedback, SavedChoice, SenderRecord, Settling, Store, StoreError, StoredEvent,
 };
 use readers::Readers;
 use records::Records;

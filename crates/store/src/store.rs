@@ -3,8 +3,8 @@ use envelope::{Choice, RelayId, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
-    AppPassword, Event, FeedbackLog, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice,
-    SenderRecord, Settling, StoreError, StoredEvent,
+    AppPassword, Event, FeedbackLog, MessageFilter, MessageOutcome, MessageRecord, MessageSummary,
+    SavedChoice, SenderRecord, Settling, StoreError, StoredEvent,
 };
 
 /// As many app passwords of one login are looked at: each costs a wrong guess some microseconds.

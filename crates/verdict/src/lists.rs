@@ -158,7 +158,8 @@ impl Lists {
 
 impl Head {
     fn read(text: &str) -> Self {
-        let comments = || text.lines().map_while(|line| line.trim_start_matches('\u{feff}').strip_prefix('#'));
+        let comments =
+            || text.lines().map_while(|line| line.trim_start_matches('\u{feff}').strip_prefix('#'));
         let field = |name: &str| {
             comments().find_map(|comment| {
                 let (found, value) = comment.split_once(':')?;
@@ -201,7 +202,11 @@ mod tests {
         let lists = Lists::builtin();
         for (name, text) in NETWORKS {
             let examples = if *name == "vultr" { 4 } else { 0 };
-            assert_eq!(lists.network(name).unwrap().prefixes.len() + examples, entries(text).count(), "{name}");
+            assert_eq!(
+                lists.network(name).unwrap().prefixes.len() + examples,
+                entries(text).count(),
+                "{name}"
+            );
             assert!(text.ends_with('\n'), "{name}: concatenated files would run together");
         }
         assert!(include_str!("../../../config/networks/README.md").contains(NETWORKS_DATE));
@@ -225,11 +230,16 @@ mod tests {
         let mut lists = Lists::default();
         lists.put("mine", "10.0.0.0/8\n10.0.0.0/9", None).unwrap();
         lists
-            .put("mine", "# date: 2026-11-01\n# source: me\n192.0.2.0/25\n2001:db8:1::/48\n192.0.0.0/16,GB,,London,", None)
+            .put(
+                "mine",
+                "# date: 2026-11-01\n# source: me\n192.0.2.0/25\n2001:db8:1::/48\n192.0.0.0/16,GB,,London,",
+                None,
+            )
             .unwrap();
         assert_eq!(lists.network("mine").unwrap().prefixes, [Prefix::V4(0xC000_0000, 0xC000_FFFF)]);
         lists.put("undated", "\u{feff}10.0.0.0/8", Some("2026-10-01")).unwrap();
-        let told: Vec<_> = lists.info().into_iter().map(|list| (list.name, list.entries, list.date)).collect();
+        let told: Vec<_> =
+            lists.info().into_iter().map(|list| (list.name, list.entries, list.date)).collect();
         assert_eq!(
             told,
             [

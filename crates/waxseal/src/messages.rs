@@ -75,7 +75,8 @@ fn came_back(record: &MessageRecord, feedback: &RecipientFeedback) -> String {
             FeedbackKind::Hard | FeedbackKind::Complaint => "bounced for good",
         };
         let status = feedback.status.as_deref().map(|status| format!(", {}", printable(status)));
-        let words_of_theirs = feedback.diagnostic.as_deref().map(|words| format!(", {}", shortened(words, 80)));
+        let words_of_theirs =
+            feedback.diagnostic.as_deref().map(|words| format!(", {}", shortened(words, 80)));
         format!("{words}{}{}", status.unwrap_or_default(), words_of_theirs.unwrap_or_default())
     });
     let complained = feedback.complained_at.map(|at| format!("complained {}", local_time(at)));

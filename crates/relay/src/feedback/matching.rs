@@ -49,9 +49,11 @@ pub(super) async fn find(intake: &Intake, report: &Report) -> Result<Option<Foun
     }
     // The same Message-ID may have been sent more than once: the newest that went to whom the report names.
     let names: Vec<Option<&str>> = match report {
-        Report::Delivery(delivery) => {
-            delivery.recipients.iter().flat_map(|r| [r.address.as_deref(), r.final_address.as_deref()]).collect()
-        }
+        Report::Delivery(delivery) => delivery
+            .recipients
+            .iter()
+            .flat_map(|r| [r.address.as_deref(), r.final_address.as_deref()])
+            .collect(),
         Report::Complaint(complaint) => complaint.addresses.iter().map(|a| Some(a.as_str())).collect(),
     };
     let best = matching.iter().position(|found| found.is_among(&names)).unwrap_or(0);

@@ -77,7 +77,10 @@ fn bounce_of(recipient: &str, action: &str, status: &str, original: &str) -> Str
 }
 
 fn by_trace(n: u8) -> String {
-    format!("Received: by h.example (Waxseal) with ESMTPSA\r\n id {};\r\n now\r\nSubject: x\r\n\r\nHello", id(n))
+    format!(
+        "Received: by h.example (Waxseal) with ESMTPSA\r\n id {};\r\n now\r\nSubject: x\r\n\r\nHello",
+        id(n)
+    )
 }
 
 impl House {
@@ -91,20 +94,40 @@ impl House {
 async fn found_by_trace_by_token_and_by_message_id() {
     let house = house().await;
     let token = house.intake.keys.seal_pixel(id(2), Recipient::Index(1));
-    let by_token = format!("Subject: x\r\nContent-Type: text/html\r\n\r\n<img src=\"https://t.example/o/{token}\">");
+    let by_token =
+        format!("Subject: x\r\nContent-Type: text/html\r\n\r\n<img src=\"https://t.example/o/{token}\">");
     let hard = FeedbackKind::Hard;
     for (what, raw, expected) in [
         ("trace", bounce_of("bo@example.net", "failed", "5.1.1", &by_trace(1)), (id(1), Some(0), hard)),
         ("case", bounce_of("cy@EXAMPLE.net", "failed", "5.1.1", &by_trace(2)), (id(2), Some(1), hard)),
         // Forwarded, so nobody here knows the address: the copy says whose it was.
         ("token", bounce_of("x@elsewhere.example", "failed", "5.1.1", &by_token), (id(2), Some(1), hard)),
-        ("only one", bounce_of("x@elsewhere.example", "failed", "5.1.1", &by_trace(1)), (id(1), Some(0), hard)),
-        ("header", bounce_of("x@elsewhere.example", "failed", "5.1.1",
-            &format!("To: Cy <cy@example.net>\r\n{}", by_trace(2))), (id(2), Some(1), hard)),
+        (
+            "only one",
+            bounce_of("x@elsewhere.example", "failed", "5.1.1", &by_trace(1)),
+            (id(1), Some(0), hard),
+        ),
+        (
+            "header",
+            bounce_of(
+                "x@elsewhere.example",
+                "failed",
+                "5.1.1",
+                &format!("To: Cy <cy@example.net>\r\n{}", by_trace(2)),
+            ),
+            (id(2), Some(1), hard),
+        ),
         // Two were sent under this Message-ID: the one that went to whom the report names.
-        ("id", bounce_of("di@example.net", "failed", "5.1.1", "Message-ID: <2@example.com>\r\n\r\n"), (id(3), Some(0), hard)),
-        ("id", bounce_of("cy@example.net", "delayed", "4.4.1", "Message-ID: <2@example.com>\r\n\r\n"),
-            (id(2), Some(1), FeedbackKind::Delayed)),
+        (
+            "id",
+            bounce_of("di@example.net", "failed", "5.1.1", "Message-ID: <2@example.com>\r\n\r\n"),
+            (id(3), Some(0), hard),
+        ),
+        (
+            "id",
+            bounce_of("cy@example.net", "delayed", "4.4.1", "Message-ID: <2@example.com>\r\n\r\n"),
+            (id(2), Some(1), FeedbackKind::Delayed),
+        ),
     ] {
         assert_eq!(house.take(&raw).await.unwrap(), [expected], "{what}");
     }
@@ -115,7 +138,8 @@ async fn what_is_made_up_is_not_taken() {
     let house = house().await;
     let forged = Keys::generate([8; 32]).seal_pixel(id(1), Recipient::Index(0));
     let strange = format!("Content-Type: text/html\r\n\r\n<img src=\"https://t.example/o/{forged}\">");
-    for original in ["Message-ID: <none@example.com>\r\n\r\n", "Subject: x\r\n\r\n", &by_trace(77), &strange] {
+    for original in ["Message-ID: <none@example.com>\r\n\r\n", "Subject: x\r\n\r\n", &by_trace(77), &strange]
+    {
         let refused = house.take(&bounce_of("bo@example.net", "failed", "5.1.1", original)).await;
         assert!(matches!(refused, Err(IntakeError::NotOurs)), "{original}");
     }
@@ -129,7 +153,9 @@ async fn what_is_made_up_is_not_taken() {
 #[tokio::test]
 async fn the_worst_counts_and_the_same_news_once() {
     let house = house().await;
-    for (action, status) in [("delayed", "4.4.1"), ("failed", "5.1.1"), ("failed", "5.1.1"), ("failed", "5.2.2")] {
+    for (action, status) in
+        [("delayed", "4.4.1"), ("failed", "5.1.1"), ("failed", "5.1.1"), ("failed", "5.2.2")]
+    {
         house.take(&bounce_of("bo@example.net", action, status, &by_trace(1))).await.unwrap();
     }
     // Delivered in the end, says somebody: nothing bad.

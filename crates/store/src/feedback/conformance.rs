@@ -52,7 +52,10 @@ async fn the_worst_is_kept_and_told_once(store: &dyn Store) {
     assert_eq!(events[2].event.kind, EventKind::Bounce);
     assert_eq!(events[2].recipient_address.as_deref(), Some("c@d.example"));
     let detail: serde_json::Value = serde_json::from_str(&events[2].event.evidence).unwrap();
-    assert_eq!(detail, serde_json::json!({ "kind": "hard", "status": "5.0.3", "diagnostic": "No \"such\" ü" }));
+    assert_eq!(
+        detail,
+        serde_json::json!({ "kind": "hard", "status": "5.0.3", "diagnostic": "No \"such\" ü" })
+    );
 }
 
 async fn of_an_unknown_message_nothing_is_kept(store: &dyn Store) {
@@ -63,7 +66,10 @@ async fn of_an_unknown_message_nothing_is_kept(store: &dyn Store) {
 
 async fn a_message_is_found_by_its_name(store: &dyn Store) {
     for (n, name) in [(1, "<a@x.example>"), (2, "a@x.example"), (3, "<b@x.example>")] {
-        store.record_message(MessageRecord { message_id: Some(name.to_owned()), ..message(n) }).await.unwrap();
+        store
+            .record_message(MessageRecord { message_id: Some(name.to_owned()), ..message(n) })
+            .await
+            .unwrap();
     }
     assert_eq!(store.messages_called("a@x.example").await.unwrap(), [id(2), id(1)]);
     assert_eq!(store.messages_called("c@x.example").await.unwrap(), []);

@@ -10,11 +10,11 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::samples::{click, open};
-use crate::{Feedback, FeedbackLog, RecipientFeedback};
 use crate::{
     EvidenceRule, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice, SenderRecord,
     Settling, SqliteStore, StoredEvent,
 };
+use crate::{Feedback, FeedbackLog, RecipientFeedback};
 
 /// A store that does what a test tells it to, with a real one behind it.
 struct Scripted {

@@ -84,7 +84,8 @@ fn write_state(db: &Connection, feedback: &Feedback, recipient: u16) -> rusqlite
 }
 
 pub(crate) fn feedback_of(db: &Connection, message: RelayId) -> Result<Vec<RecipientFeedback>, Unread> {
-    let sql = "SELECT recipient, bounce, status, diagnostic, bounced_at, complained_at FROM recipient_feedback
+    let sql =
+        "SELECT recipient, bounce, status, diagnostic, bounced_at, complained_at FROM recipient_feedback
                WHERE message = (SELECT key FROM tally WHERE message = ?1) ORDER BY recipient";
     let mut statement = db.prepare_cached(sql)?;
     let moment = |millis: Option<i64>| millis.map(Timestamp::from_unix_millis);

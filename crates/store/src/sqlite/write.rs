@@ -3,7 +3,9 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
 use crate::sqlite::feedback::write_feedback;
-use crate::{AppPassword, Event, EvidenceRule, Feedback, MessageOutcome, MessageRecord, SenderRecord, StoreError};
+use crate::{
+    AppPassword, Event, EvidenceRule, Feedback, MessageOutcome, MessageRecord, SenderRecord, StoreError,
+};
 
 /// One thing to remember. Doing it again changes nothing.
 #[derive(Debug)]

@@ -11,11 +11,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use envelope::{Choice, Clock, ManualClock, RelayId, Timestamp};
 use seal::{Keys, Recipient};
-use store::{Feedback, FeedbackLog, RecipientFeedback};
 use store::{
     Event, EvidenceRule, Journal, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, Recorder,
     SavedChoice, SenderRecord, Settling, Store, StoreError, StoredEvent,
 };
+use store::{Feedback, FeedbackLog, RecipientFeedback};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};

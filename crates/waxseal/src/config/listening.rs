@@ -51,7 +51,8 @@ impl Resolving<'_> {
     fn listener(&mut self, section: &Section, certificate: Option<&Certificate>) -> Option<Listener> {
         let listen: Option<SocketAddr> = section.get("smtp[].listen");
         let tls = section.get("smtp[].tls").map(encryption);
-        let role = if section.get("smtp[].role") == Some("feedback") { Role::Feedback } else { Role::Submission };
+        let role =
+            if section.get("smtp[].role") == Some("feedback") { Role::Feedback } else { Role::Submission };
         if role == Role::Feedback {
             return self.feedback_listener(section, certificate);
         }
@@ -113,7 +114,11 @@ impl Resolving<'_> {
     }
 
     /// Other servers bring reports there, so nobody logs in; what comes in goes nowhere, so everybody may.
-    fn feedback_listener(&mut self, section: &Section, certificate: Option<&Certificate>) -> Option<Listener> {
+    fn feedback_listener(
+        &mut self,
+        section: &Section,
+        certificate: Option<&Certificate>,
+    ) -> Option<Listener> {
         for key in ["smtp[].auth", "smtp[].as"] {
             if let Some(entry) = section.entry(key) {
                 self.belongs_to(entry, "role = \"submission\"");
