@@ -28,6 +28,14 @@ pub trait Settling: Send + Sync {
     /// oldest first.
     async fn hits_with_evidence(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
 
+    /// The newest `limit` events of a message whose number is less than `before`, oldest first.
+    async fn events_of_before(
+        &self,
+        message: RelayId,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+
     /// One event.
     async fn event(&self, id: RelayId) -> Result<Option<StoredEvent>, StoreError>;
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use envelope::{Choice, RelayId, Timestamp};
+use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::worker::Worker;
@@ -111,7 +112,7 @@ impl Store for SqliteStore {
     }
 
     async fn events_of(&self, message: RelayId) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers.read("reading a message's events", move |db| event_log::events_of(db, message)).await
+        self.events_of_before(message, i64::MAX, read::MOST).await
     }
 
     async fn saved_choice(&self, sender: &str) -> Result<Option<SavedChoice>, StoreError> {
@@ -181,6 +182,16 @@ impl Settling for SqliteStore {
 
     async fn hits_with_evidence(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
         self.readers.read("reading evidence", move |db| event_log::hits_with_evidence(db, seq, limit)).await
+    }
+
+    async fn events_of_before(
+        &self,
+        message: RelayId,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let query = move |db: &Connection| event_log::events_of_before(db, message, before, limit);
+        self.readers.read("reading a message's events", query).await
     }
 
     async fn event(&self, id: RelayId) -> Result<Option<StoredEvent>, StoreError> {

@@ -50,6 +50,14 @@ impl Settling for Scripted {
     async fn hits_with_evidence(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
         self.store.hits_with_evidence(seq, limit).await
     }
+    async fn events_of_before(
+        &self,
+        id: RelayId,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.events_of_before(id, before, limit).await
+    }
     async fn event(&self, id: RelayId) -> Result<Option<StoredEvent>, StoreError> {
         self.store.event(id).await
     }

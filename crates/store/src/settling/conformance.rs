@@ -134,6 +134,8 @@ async fn events_settle_in_their_order(store: &dyn Store) {
     assert_eq!(store.settled_after(seqs[0], 9).await.unwrap().len(), 1);
     store.settle(seqs[3], vec![], EvidenceRule::Drop).await.unwrap();
     assert_eq!(store.settled_after(seqs[1], 1).await.unwrap()[0].seq, seqs[2]);
+    let page = store.events_of_before(id(1), seqs[3], 2).await.unwrap();
+    assert_eq!(page.iter().map(|event| event.seq).collect::<Vec<_>>(), seqs[1..3]);
 }
 
 async fn evidence_is_kept_as_long_as_told(store: &dyn Store) {

@@ -259,6 +259,9 @@ impl Settling for Fake {
     async fn hits_with_evidence(&self, _: i64, _: u32) -> Result<Vec<StoredEvent>, StoreError> {
         Err(StoreError::Closed)
     }
+    async fn events_of_before(&self, _: RelayId, _: i64, _: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
     async fn event(&self, _: RelayId) -> Result<Option<StoredEvent>, StoreError> {
         Err(StoreError::Closed)
     }
