@@ -9,7 +9,7 @@ use envelope::{Choice, RelayId, Timestamp};
 use tokio::task::JoinSet;
 use verdict::{Confidence, Judgement, Trust, Verdict};
 use waxseal_store::{
-    ChoiceOrigin, Event, EventKind, EvidenceRule, LinkRecord, MessageFilter, MessageRecord, RecipientRecord,
+    ChoiceOrigin, Event, EventKind, LinkRecord, MessageFilter, MessageRecord, RecipientRecord, Settlement,
     Settling, SqliteStore, Store,
 };
 
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             written??;
         }
         let newest = *store.committed().borrow();
-        store.settle(newest, vec![], EvidenceRule::Drop).await?;
+        store.settle(Settlement { upto: newest, ..Settlement::default() }).await?;
     }
     println!("{events} events in {:?}", began.elapsed());
     store.close().await;

@@ -5,9 +5,11 @@ mod read;
 pub(crate) mod readers;
 mod records;
 mod schema;
+mod submissions;
 mod write;
 pub(crate) mod writer;
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +21,8 @@ use tokio::sync::watch;
 
 use crate::worker::Worker;
 use crate::{
-    AppPassword, Event, EvidenceRule, MessageFilter, MessageOutcome, MessageRecord, MessageSummary,
-    SavedChoice, SenderRecord, Settling, Store, StoreError, StoredEvent,
+    AppPassword, Event, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice,
+    SenderRecord, Settlement, Settling, Store, StoreError, StoredEvent, SubmissionAddress, Submissions,
 };
 use readers::Readers;
 use records::Records;
@@ -167,13 +169,8 @@ impl Settling for SqliteStore {
         self.settled.clone()
     }
 
-    async fn settle(
-        &self,
-        upto: i64,
-        verdicts: Vec<Event>,
-        evidence: EvidenceRule,
-    ) -> Result<(), StoreError> {
-        self.writer.commit(Write::Settle { upto, verdicts, evidence }).await
+    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        self.writer.commit(Write::Settle(Box::new(settlement))).await
     }
 
     async fn settled_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
@@ -200,6 +197,24 @@ impl Settling for SqliteStore {
 
     async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError> {
         self.writer.commit(Write::DropEvidence { now, limit }).await
+    }
+}
+
+#[async_trait]
+impl Submissions for SqliteStore {
+    async fn record_submission(
+        &self,
+        sender: &str,
+        address: IpAddr,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.writer.commit(Write::Submission { sender: sender.to_owned(), address, at }).await
+    }
+
+    async fn submissions(&self, sender: &str, now: Timestamp) -> Result<Vec<SubmissionAddress>, StoreError> {
+        let sender = sender.to_owned();
+        let query = move |db: &Connection| submissions::of(db, &sender, now);
+        self.readers.read("looking up where a sender submits from", query).await
     }
 }
 

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
@@ -11,8 +12,8 @@ use tokio::sync::watch;
 use super::*;
 use crate::samples::{click, open};
 use crate::{
-    EvidenceRule, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice, SenderRecord,
-    Settling, SqliteStore, StoredEvent,
+    MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice, SenderRecord, Settlement,
+    Settling, SqliteStore, StoredEvent, SubmissionAddress, Submissions,
 };
 
 /// A store that does what a test tells it to, with a real one behind it.
@@ -41,8 +42,8 @@ impl Settling for Scripted {
     fn settled(&self) -> watch::Receiver<i64> {
         self.store.settled()
     }
-    async fn settle(&self, upto: i64, verdicts: Vec<Event>, rule: EvidenceRule) -> Result<(), StoreError> {
-        self.store.settle(upto, verdicts, rule).await
+    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        self.store.settle(settlement).await
     }
     async fn settled_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
         self.store.settled_after(seq, limit).await
@@ -63,6 +64,16 @@ impl Settling for Scripted {
     }
     async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError> {
         self.store.drop_evidence(now, limit).await
+    }
+}
+
+#[async_trait]
+impl Submissions for Scripted {
+    async fn record_submission(&self, sender: &str, from: IpAddr, at: Timestamp) -> Result<(), StoreError> {
+        self.store.record_submission(sender, from, at).await
+    }
+    async fn submissions(&self, sender: &str, now: Timestamp) -> Result<Vec<SubmissionAddress>, StoreError> {
+        self.store.submissions(sender, now).await
     }
 }
 

@@ -1,8 +1,11 @@
+use std::net::IpAddr;
+
 use envelope::{Choice, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
-use crate::{AppPassword, Event, EvidenceRule, MessageOutcome, MessageRecord, SenderRecord, StoreError};
+use crate::sqlite::submissions;
+use crate::{AppPassword, Event, MessageOutcome, MessageRecord, SenderRecord, Settlement, StoreError};
 
 /// One thing to remember. Doing it again changes nothing.
 #[derive(Debug)]
@@ -10,10 +13,11 @@ pub(crate) enum Write {
     Message(Box<MessageRecord>),
     Outcome(Box<MessageOutcome>),
     Event(Box<Event>),
-    Settle {
-        upto: i64,
-        verdicts: Vec<Event>,
-        evidence: EvidenceRule,
+    Settle(Box<Settlement>),
+    Submission {
+        sender: String,
+        address: IpAddr,
+        at: Timestamp,
     },
     DropEvidence {
         now: Timestamp,
@@ -51,8 +55,13 @@ impl Write {
             Self::Event(event) => {
                 write_event(db, event).map_err(|e| StoreError::sqlite("recording an event", e))
             }
-            Self::Settle { upto, verdicts, evidence } => {
-                settle(db, *upto, verdicts, *evidence).map_err(|e| StoreError::sqlite("settling events", e))
+            Self::Settle(settlement) => {
+                settle(db, settlement).map_err(|e| StoreError::sqlite("settling events", e))
+            }
+            Self::Submission { sender, address, at } => {
+                submissions::record(db, sender, *address, *at)
+                    .map_err(|e| StoreError::sqlite("recording where a sender submits from", e))?;
+                Ok(None)
             }
             Self::DropEvidence { now, limit } => {
                 drop_evidence(db, *now, *limit).map_err(|e| StoreError::sqlite("deleting evidence", e))?;
