@@ -36,7 +36,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             written??;
         }
     }
-    let messages_only = octets(&path)?;
     println!("{} messages in {:?}", events / EVENTS_A_MESSAGE, began.elapsed());
     let began = Instant::now();
     for first in (0..events).step_by(TOGETHER as usize) {
@@ -53,7 +52,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("{events} events in {:?}", began.elapsed());
     store.close().await;
-    size(&path, events, messages_only)?;
+    size(&path, events)?;
 
     let store = SqliteStore::open(&path)?;
     let (mut list, mut by_sender, mut further, mut page, mut recent) =
@@ -92,22 +91,20 @@ async fn timed<T, E>(read: impl Future<Output = Result<T, E>>) -> Result<Duratio
     Ok(began.elapsed())
 }
 
-fn octets(database: &Path) -> std::io::Result<u64> {
-    let wal = std::fs::metadata(database.with_extension("db-wal")).map_or(0, |wal| wal.len());
-    Ok(std::fs::metadata(database)?.len() + wal)
-}
-
-fn size(database: &Path, events: u32, before: u64) -> Result<(), Box<dyn std::error::Error>> {
-    #[allow(clippy::cast_precision_loss, reason = "a file of some gigabytes")]
-    let each = |octets: u64| octets as f64 / f64::from(events);
-    let whole = octets(database)?;
-    println!("octets an event: {:.1}; with the messages {:.1}", each(whole - before.min(whole)), each(whole));
+fn size(database: &Path, events: u32) -> Result<(), Box<dyn std::error::Error>> {
     let db = rusqlite::Connection::open(database)?;
-    let mut tables =
-        db.prepare("SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC LIMIT 12")?;
-    let mut rows = tables.query(())?;
-    while let Some(row) = rows.next()? {
-        println!("  {:>7.1} {}", row.get::<_, f64>(1)? / f64::from(events), row.get::<_, String>(0)?);
+    let mut tables = db.prepare("SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC")?;
+    let rows = tables.query_map((), |row| Ok((row.get::<_, String>(0)?, row.get::<_, f64>(1)?)))?;
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let of_events = ["event", "evidence", "word", "judgement", "settled"];
+    let counted = |name: &str| {
+        let name = name.trim_start_matches("sqlite_autoindex_");
+        of_events.iter().any(|table| name.starts_with(table))
+    };
+    let octets: f64 = rows.iter().filter(|(name, _)| counted(name)).map(|(_, octets)| octets).sum();
+    println!("octets an event: {:.1}", octets / f64::from(events));
+    for (name, octets) in rows.iter().take(10) {
+        println!("  {:>7.1} {name}", octets / f64::from(events));
     }
     Ok(())
 }

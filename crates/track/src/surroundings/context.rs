@@ -1,3 +1,4 @@
+use envelope::RelayId;
 use verdict::{Context, Evidence, Kind, Rules};
 
 use super::window::{LONGEST_MS, Seen, Window};
@@ -7,15 +8,18 @@ const MOST_NEIGHBOURS: usize = 64;
 /// Links are counted within so many milliseconds.
 const WIDTHS: [i64; 4] = [1_000, 5_000, 10_000, 30_000];
 
-/// What other hits say about this one: those before it, and by the time it settles also those after it.
+/// What other hits say about this one: those before it, and by the time it settles also those after it. Adds to what
+/// the context holds already.
 pub(crate) fn fill(context: &mut Context, hit: &Seen, window: &Window, rules: &Rules) {
     let neighbours = neighbours(hit, window, rules);
     let counts = links_around(hit, &neighbours);
     if hit.kind == Kind::Click {
         put(context, counts);
     }
-    context.same_source_burst_within_s = burst_of_same_source(hit, &neighbours, context, rules);
-    context.same_source_honeypot_hit_within_s = nearest(hit, neighbours.iter().copied().filter(|other| other.honeypot && same_source(hit, other)));
+    let burst = burst_of_same_source(hit, &neighbours, context, rules);
+    least(&mut context.same_source_burst_within_s, burst);
+    let honeypots = neighbours.iter().copied().filter(|other| other.honeypot && same_source(hit, other));
+    least(&mut context.same_source_honeypot_hit_within_s, nearest(hit, honeypots));
     if hit.honeypot {
         context.is_honeypot_link = Some(true);
     }
@@ -24,10 +28,10 @@ pub(crate) fn fill(context: &mut Context, hit: &Seen, window: &Window, rules: &R
         let earlier = window.of_reader(hit, LONGEST_MS, -1);
         let elsewhere = earlier.filter(|other| other.kind == Kind::Click && other.link == hit.link);
         let elsewhere = elsewhere.filter(|other| other.source.is_some() && !same_source(hit, other));
-        context.earlier_click_other_source_s = nearest(hit, elsewhere).filter(|_| hit.source.is_some());
+        let apart = nearest(hit, elsewhere).filter(|_| hit.source.is_some());
+        least(&mut context.earlier_click_other_source_s, apart);
     }
-    let known = |other: &&Seen| other.person && same_source(hit, other) && other.agent == hit.agent;
-    if hit.agent.is_some() && window.of_reader(hit, LONGEST_MS, -1).any(|other| known(&other)) {
+    if window.of_reader(hit, LONGEST_MS, -1).any(|other| other.person && same_program(hit, other)) {
         context.seen_before_human = Some(true);
     }
     across_recipients(context, hit, window);
@@ -36,10 +40,23 @@ pub(crate) fn fill(context: &mut Context, hit: &Seen, window: &Window, rules: &R
 /// Somebody at the same place, by the same program, followed a link of the same copy, and it was a person.
 pub(crate) fn person_clicked(hit: &Seen, window: &Window) -> bool {
     hit.kind == Kind::Open
-        && hit.agent.is_some()
         && window
             .of_reader(hit, LONGEST_MS, LONGEST_MS)
-            .any(|other| other.kind == Kind::Click && other.person && other.agent == hit.agent && same_source(hit, other))
+            .any(|other| other.kind == Kind::Click && other.person && same_program(hit, other))
+}
+
+/// Opens of the same copy at the same place, by the same program, before the click.
+pub(crate) fn opens_like(click: &Seen, window: &Window) -> Vec<RelayId> {
+    window
+        .of_reader(click, LONGEST_MS, 0)
+        .filter(|other| other.kind == Kind::Open && !other.person && same_program(click, other))
+        .take(MOST_NEIGHBOURS)
+        .map(|other| other.event)
+        .collect()
+}
+
+fn same_program(one: &Seen, other: &Seen) -> bool {
+    one.agent.is_some() && one.agent == other.agent && same_source(one, other)
 }
 
 fn neighbours<'a>(hit: &'a Seen, window: &'a Window, rules: &Rules) -> Vec<&'a Seen> {
@@ -76,7 +93,8 @@ fn links_around(hit: &Seen, neighbours: &[&Seen]) -> [u32; 4] {
         .collect();
     clicks.sort_unstable();
     WIDTHS.map(|width| {
-        let starts = clicks.iter().map(|(at, _)| *at).filter(|start| *start <= hit.at && hit.at <= start + width);
+        let starts =
+            clicks.iter().map(|(at, _)| *at).filter(|start| *start <= hit.at && hit.at <= start + width);
         starts.map(|start| distinct(&clicks, start, start + width)).max().unwrap_or(0)
     })
 }
@@ -86,15 +104,15 @@ fn distinct(clicks: &[(i64, u16)], from: i64, until: i64) -> u32 {
         clicks.iter().filter(|(at, _)| (from..=until).contains(at)).map(|(_, link)| *link).collect();
     links.sort_unstable();
     links.dedup();
-    u32::try_from(links.len()).unwrap_or(u32::MAX)
+    length(&links)
 }
 
 fn put(context: &mut Context, counts: [u32; 4]) {
     let [one, five, ten, thirty] = counts;
-    context.distinct_links_within_1s = Some(one);
-    context.distinct_links_within_5s = Some(five);
-    context.distinct_links_within_10s = Some(ten);
-    context.distinct_links_within_30s = Some(thirty);
+    most(&mut context.distinct_links_within_1s, one);
+    most(&mut context.distinct_links_within_5s, five);
+    most(&mut context.distinct_links_within_10s, ten);
+    most(&mut context.distinct_links_within_30s, thirty);
 }
 
 /// Seconds to the nearest hit of the same source that is one of a burst.
@@ -127,18 +145,34 @@ fn is_burst(counts: [u32; 4], links_in_message: Option<u32>, rules: &Rules) -> b
 /// Recipients whose tokens one address fetched.
 fn across_recipients(context: &mut Context, hit: &Seen, window: &Window) {
     let others = window.of_address(hit, LONGEST_MS, LONGEST_MS);
-    let mut readers: Vec<(u64, u64)> =
-        others.filter_map(|other| other.reader).chain(hit.reader).collect();
+    let mut readers: Vec<(u64, u64)> = others.filter_map(|other| other.reader).chain(hit.reader).collect();
     if hit.address.is_none() || readers.is_empty() {
         return;
     }
     readers.sort_unstable();
     readers.dedup();
-    context.recipients_from_address_within_1h = Some(u32::try_from(readers.len()).unwrap_or(u32::MAX));
+    most(&mut context.recipients_from_address_within_1h, length(&readers));
     let mut domains: Vec<u64> = readers.into_iter().map(|(_, domain)| domain).collect();
     domains.sort_unstable();
     domains.dedup();
-    context.recipient_domains_from_address_within_1h = Some(u32::try_from(domains.len()).unwrap_or(u32::MAX));
+    most(&mut context.recipient_domains_from_address_within_1h, length(&domains));
+}
+
+// What is learnt adds to what was known at the hit: after a restart the window knows less than it did then.
+
+fn most(known: &mut Option<u32>, found: u32) {
+    *known = Some(known.map_or(found, |known| known.max(found)));
+}
+
+fn least(known: &mut Option<f64>, found: Option<f64>) {
+    *known = match (*known, found) {
+        (Some(known), Some(found)) => Some(known.min(found)),
+        (known, found) => known.or(found),
+    };
+}
+
+fn length<T>(list: &[T]) -> u32 {
+    u32::try_from(list.len()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -43,7 +43,11 @@ mod tests {
             ("2001:db8:1::1", "2001:db8:2::1"),
         ] {
             let (one, other): (IpAddr, IpAddr) = (one.parse().unwrap(), other.parse().unwrap());
-            assert_eq!(Source::of(one) == Source::of(other), verdict::same_source(one, other), "{one} {other}");
+            assert_eq!(
+                Source::of(one) == Source::of(other),
+                verdict::same_source(one, other),
+                "{one} {other}"
+            );
             assert_eq!(Source::read(&verdict::truncated(one)), Some(Source::of(one)));
             assert_eq!(Source::read(&one.to_string()), Some(Source::of(one)));
         }
