@@ -33,6 +33,7 @@ pub(crate) async fn holds(fresh: impl AsyncFn() -> Arc<dyn Store>) {
     writers_at_once_do_not_disturb_each_other(fresh().await).await;
     crate::settling::conformance::holds(&fresh).await;
     crate::feedback::conformance::holds(&fresh).await;
+    crate::submissions::conformance::holds(&fresh).await;
 }
 
 async fn an_empty_store_knows_nothing(store: &dyn Store) {

@@ -1,10 +1,14 @@
+use std::net::IpAddr;
+
 use envelope::{Choice, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
 use crate::sqlite::feedback::write_feedback;
+use crate::sqlite::submissions;
 use crate::{
-    AppPassword, Event, EvidenceRule, Feedback, MessageOutcome, MessageRecord, SenderRecord, StoreError,
+    AppPassword, Event, EvidenceRule, Feedback, MessageOutcome, MessageRecord, SenderRecord, Settlement,
+    StoreError,
 };
 
 /// One thing to remember. Doing it again changes nothing.
@@ -14,10 +18,11 @@ pub(crate) enum Write {
     Outcome(Box<MessageOutcome>),
     Event(Box<Event>),
     Feedback(Box<Feedback>),
-    Settle {
-        upto: i64,
-        verdicts: Vec<Event>,
-        evidence: EvidenceRule,
+    Settle(Box<Settlement>),
+    Submission {
+        sender: String,
+        address: IpAddr,
+        at: Timestamp,
     },
     DropEvidence {
         now: Timestamp,
@@ -58,8 +63,13 @@ impl Write {
             Self::Feedback(feedback) => {
                 write_feedback(db, feedback).map_err(|e| StoreError::sqlite("recording what came back", e))
             }
-            Self::Settle { upto, verdicts, evidence } => {
-                settle(db, *upto, verdicts, *evidence).map_err(|e| StoreError::sqlite("settling events", e))
+            Self::Settle(settlement) => {
+                settle(db, settlement).map_err(|e| StoreError::sqlite("settling events", e))
+            }
+            Self::Submission { sender, address, at } => {
+                submissions::record(db, sender, *address, *at)
+                    .map_err(|e| StoreError::sqlite("recording where a sender submits from", e))?;
+                Ok(None)
             }
             Self::DropEvidence { now, limit } => {
                 drop_evidence(db, *now, *limit).map_err(|e| StoreError::sqlite("deleting evidence", e))?;
