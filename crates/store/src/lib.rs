@@ -11,7 +11,9 @@ mod app_password;
 mod choice;
 mod event;
 mod message;
+mod revocation;
 mod sender;
+mod suppression;
 mod text;
 
 mod error;
@@ -45,6 +47,10 @@ pub use queue::{
     RecipientState, SqliteQueue,
 };
 pub use recorder::{Recorded, Recorder};
+pub use revocation::{MOST_REVOCATIONS, Revocation, Revocations, StoredRevocation};
 pub use sender::SenderRecord;
 pub use sqlite::SqliteStore;
 pub use store::{MOST_APP_PASSWORDS, Store};
+pub use suppression::{
+    Suppression, SuppressionFilter, SuppressionReason, Suppressions, Unsubscription, suppression_key,
+};

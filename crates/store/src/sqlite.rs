@@ -3,7 +3,9 @@ pub(crate) mod held_file;
 mod read;
 pub(crate) mod readers;
 mod records;
+mod revocation;
 mod schema;
+mod suppression;
 mod write;
 pub(crate) mod writer;
 
@@ -20,9 +22,14 @@ use crate::{
     AppPassword, Event, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice,
     SenderRecord, Store, StoreError, StoredEvent,
 };
+use crate::{
+    Revocation, Revocations, StoredRevocation, Suppression, SuppressionFilter, Suppressions, Unsubscription,
+    suppression_key,
+};
 use readers::Readers;
 use records::Records;
 use schema::SCHEMA;
+use suppression::{Lookup, SuppressedSenders};
 use write::Write;
 use writer::Writer;
 
@@ -37,6 +44,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Arc<Worker<Writer<Records>>>,
     committed: watch::Receiver<i64>,
+    suppressed: SuppressedSenders,
 }
 
 /// How long another program's lock is waited for. The relay waits a second for us, and twice that is enough
@@ -61,10 +69,11 @@ impl SqliteStore {
 
     fn start(writer: Writer<Records>, busy: Duration) -> Result<Self, StoreError> {
         let (committed, file) = (writer.ledger().committed(), writer.file().clone());
+        let suppressed = writer.ledger().suppressed();
         let path = file.path().to_owned();
         let writer =
             Worker::spawn(writer).map_err(|e| StoreError::file("starting a thread for", &path, e))?;
-        Ok(Self { readers: Readers::new(file, busy), writer: Arc::new(writer), committed })
+        Ok(Self { readers: Readers::new(file, busy), writer: Arc::new(writer), committed, suppressed })
     }
 
     /// Waits for the readers, commits what waits and closes the file. Every clone is closed with it.
@@ -154,6 +163,77 @@ impl Store for SqliteStore {
 
     fn committed(&self) -> watch::Receiver<i64> {
         self.committed.clone()
+    }
+}
+
+#[async_trait]
+impl Revocations for SqliteStore {
+    async fn revoke(&self, what: Revocation, at: Timestamp) -> Result<(), StoreError> {
+        self.writer.commit(Write::Revocation(revocation::Change::Revoke { what, at })).await
+    }
+
+    async fn unrevoke(&self, what: Revocation) -> Result<(), StoreError> {
+        self.writer.commit(Write::Revocation(revocation::Change::Unrevoke { what })).await
+    }
+
+    async fn revocations(&self) -> Result<Vec<StoredRevocation>, StoreError> {
+        self.readers.read("reading what is revoked", revocation::revocations).await
+    }
+
+    async fn revocations_edition(&self) -> Result<i64, StoreError> {
+        let read = |db: &rusqlite::Connection| Ok(revocation::edition(db, "revocation")?);
+        self.readers.read("looking whether something was revoked", read).await
+    }
+}
+
+#[async_trait]
+impl Suppressions for SqliteStore {
+    async fn suppression(&self, sender: &str, address: &str) -> Result<Option<Suppression>, StoreError> {
+        let sender = suppression_key(sender);
+        let Lookup::Read { looking, has_some } = self.suppressed.look_up(&sender) else { return Ok(None) };
+        let address = suppression_key(address);
+        let read = move |db: &rusqlite::Connection| {
+            let seen = SuppressedSenders::look(&looking, db)?;
+            Ok((suppression::find(db, &sender, &address)?, looking, seen))
+        };
+        match self.readers.read("looking up who gets no mail", read).await {
+            Ok((found, looking, seen)) => {
+                self.suppressed.looked(&looking, seen);
+                Ok(found)
+            }
+            Err(error) if has_some => Err(error),
+            // As far as anybody knew the sender has none, and mail is not to wait for the store.
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn suppress(&self, suppression: Suppression) -> Result<(), StoreError> {
+        self.change_suppressions(suppression::Change::Suppress(suppression)).await
+    }
+
+    async fn unsuppress(&self, sender: Option<&str>, address: &str) -> Result<(), StoreError> {
+        let (sender, address) = (sender.map(str::to_owned), address.to_owned());
+        self.change_suppressions(suppression::Change::Unsuppress { sender, address }).await
+    }
+
+    async fn suppressions(&self, filter: SuppressionFilter) -> Result<Vec<Suppression>, StoreError> {
+        self.readers.read("listing who gets no mail", move |db| suppression::suppressions(db, &filter)).await
+    }
+
+    async fn unsubscribe(&self, unsubscription: Unsubscription) -> Result<(), StoreError> {
+        self.change_suppressions(suppression::Change::Unsubscribe(unsubscription)).await
+    }
+
+    async fn unsubscribed(&self, message: RelayId) -> Result<Vec<(u16, Timestamp)>, StoreError> {
+        self.readers.read("reading who unsubscribed", move |db| suppression::unsubscribed(db, message)).await
+    }
+}
+
+impl SqliteStore {
+    async fn change_suppressions(&self, change: suppression::Change) -> Result<(), StoreError> {
+        let changed = self.writer.commit(Write::Suppression(change)).await;
+        self.suppressed.changed();
+        changed
     }
 }
 

@@ -2,6 +2,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::StoreError;
+use crate::sqlite::suppression::SuppressedSenders;
 use crate::sqlite::write::Write;
 use crate::sqlite::writer::Ledger;
 
@@ -9,6 +10,7 @@ use crate::sqlite::writer::Ledger;
 pub(crate) struct Records {
     newest: Option<i64>,
     committed: watch::Sender<i64>,
+    suppressed: SuppressedSenders,
 }
 
 impl Records {
@@ -16,11 +18,16 @@ impl Records {
         let newest = db
             .query_row("SELECT coalesce(max(seq), 0) FROM event", (), |row| row.get(0))
             .map_err(|e| StoreError::sqlite("being opened", e))?;
-        Ok(Self { newest: None, committed: watch::Sender::new(newest) })
+        let suppressed = SuppressedSenders::open(db)?;
+        Ok(Self { newest: None, committed: watch::Sender::new(newest), suppressed })
     }
 
     pub(crate) fn committed(&self) -> watch::Receiver<i64> {
         self.committed.subscribe()
+    }
+
+    pub(crate) fn suppressed(&self) -> SuppressedSenders {
+        self.suppressed.clone()
     }
 }
 

@@ -2,6 +2,7 @@ use envelope::{Choice, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use verdict::{Judgement, Kind, Verdict};
 
+use crate::sqlite::{revocation, suppression};
 use crate::{AppPassword, Event, MessageOutcome, MessageRecord, SenderRecord, StoreError};
 
 /// One thing to remember. Doing it again changes nothing.
@@ -22,6 +23,8 @@ pub(crate) enum Write {
         sender: String,
         label: String,
     },
+    Revocation(revocation::Change),
+    Suppression(suppression::Change),
     #[cfg(test)]
     Panic,
 }
@@ -63,6 +66,8 @@ impl Write {
                     .map_err(|e| StoreError::sqlite("removing an app password", e))?;
                 Ok(None)
             }
+            Self::Revocation(change) => change.apply(db).map(|()| None),
+            Self::Suppression(change) => change.apply(db).map(|()| None),
             #[cfg(test)]
             Self::Panic => panic!("as a test asked"),
         }
