@@ -13,6 +13,7 @@ mod event;
 mod message;
 mod revocation;
 mod sender;
+mod settling;
 mod suppression;
 mod text;
 
@@ -36,19 +37,20 @@ mod samples;
 pub use app_password::AppPassword;
 pub use choice::{ChoiceOrigin, SavedChoice};
 pub use error::StoreError;
-pub use event::{Event, StoredEvent};
+pub use event::{Event, EventKind, StoredEvent};
 pub use journal::Journal;
 pub use message::{
     LinkRecord, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, PartNote, RecipientAnswer,
     RecipientRecord,
 };
 pub use queue::{
-    Copies, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
-    RecipientState, SqliteQueue,
+    Copies, Footing, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient,
+    RecipientOutcome, RecipientState, SqliteQueue,
 };
 pub use recorder::{Recorded, Recorder};
 pub use revocation::{MOST_REVOCATIONS, Revocation, Revocations, StoredRevocation};
 pub use sender::SenderRecord;
+pub use settling::{EvidenceRule, Settling};
 pub use sqlite::SqliteStore;
 pub use store::{MOST_APP_PASSWORDS, Store};
 pub use suppression::{

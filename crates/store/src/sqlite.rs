@@ -1,4 +1,5 @@
 pub(crate) mod connection;
+mod event_log;
 pub(crate) mod held_file;
 mod read;
 pub(crate) mod readers;
@@ -19,17 +20,13 @@ use tokio::sync::watch;
 
 use crate::worker::Worker;
 use crate::{
-    AppPassword, Event, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice,
-    SenderRecord, Store, StoreError, StoredEvent,
-};
-use crate::{
-    Revocation, Revocations, StoredRevocation, Suppression, SuppressionFilter, Suppressions, Unsubscription,
-    suppression_key,
+    AppPassword, Event, EvidenceRule, MessageFilter, MessageOutcome, MessageRecord, MessageSummary,
+    SavedChoice, SenderRecord, Settling, Store, StoreError, StoredEvent,
 };
 use readers::Readers;
 use records::Records;
 use schema::SCHEMA;
-use suppression::{Lookup, SuppressedSenders};
+use suppression::SuppressedSenders;
 use write::Write;
 use writer::Writer;
 
@@ -44,6 +41,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Arc<Worker<Writer<Records>>>,
     committed: watch::Receiver<i64>,
+    settled: watch::Receiver<i64>,
     suppressed: SuppressedSenders,
 }
 
@@ -68,12 +66,19 @@ impl SqliteStore {
     }
 
     fn start(writer: Writer<Records>, busy: Duration) -> Result<Self, StoreError> {
-        let (committed, file) = (writer.ledger().committed(), writer.file().clone());
+        let (committed, settled) = (writer.ledger().committed(), writer.ledger().settled());
         let suppressed = writer.ledger().suppressed();
+        let file = writer.file().clone();
         let path = file.path().to_owned();
         let writer =
             Worker::spawn(writer).map_err(|e| StoreError::file("starting a thread for", &path, e))?;
-        Ok(Self { readers: Readers::new(file, busy), writer: Arc::new(writer), committed, suppressed })
+        Ok(Self {
+            readers: Readers::new(file, busy),
+            writer: Arc::new(writer),
+            committed,
+            settled,
+            suppressed,
+        })
     }
 
     /// Waits for the readers, commits what waits and closes the file. Every clone is closed with it.
@@ -109,15 +114,15 @@ impl Store for SqliteStore {
     }
 
     async fn recent_events(&self, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers.read("reading events", move |db| read::recent_events(db, limit)).await
+        self.readers.read("reading events", move |db| event_log::recent_events(db, limit)).await
     }
 
     async fn events_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers.read("reading events", move |db| read::events_after(db, seq, limit)).await
+        self.readers.read("reading events", move |db| event_log::events_after(db, seq, limit)).await
     }
 
     async fn events_of(&self, message: RelayId) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers.read("reading a message's events", move |db| read::events_of(db, message)).await
+        self.readers.read("reading a message's events", move |db| event_log::events_of(db, message)).await
     }
 
     async fn saved_choice(&self, sender: &str) -> Result<Option<SavedChoice>, StoreError> {
@@ -167,73 +172,34 @@ impl Store for SqliteStore {
 }
 
 #[async_trait]
-impl Revocations for SqliteStore {
-    async fn revoke(&self, what: Revocation, at: Timestamp) -> Result<(), StoreError> {
-        self.writer.commit(Write::Revocation(revocation::Change::Revoke { what, at })).await
+impl Settling for SqliteStore {
+    fn settled(&self) -> watch::Receiver<i64> {
+        self.settled.clone()
     }
 
-    async fn unrevoke(&self, what: Revocation) -> Result<(), StoreError> {
-        self.writer.commit(Write::Revocation(revocation::Change::Unrevoke { what })).await
+    async fn settle(
+        &self,
+        upto: i64,
+        verdicts: Vec<Event>,
+        evidence: EvidenceRule,
+    ) -> Result<(), StoreError> {
+        self.writer.commit(Write::Settle { upto, verdicts, evidence }).await
     }
 
-    async fn revocations(&self) -> Result<Vec<StoredRevocation>, StoreError> {
-        self.readers.read("reading what is revoked", revocation::revocations).await
+    async fn settled_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.readers.read("reading settled events", move |db| event_log::settled_after(db, seq, limit)).await
     }
 
-    async fn revocations_edition(&self) -> Result<i64, StoreError> {
-        let read = |db: &rusqlite::Connection| Ok(revocation::edition(db, "revocation")?);
-        self.readers.read("looking whether something was revoked", read).await
-    }
-}
-
-#[async_trait]
-impl Suppressions for SqliteStore {
-    async fn suppression(&self, sender: &str, address: &str) -> Result<Option<Suppression>, StoreError> {
-        let sender = suppression_key(sender);
-        let Lookup::Read { looking, has_some } = self.suppressed.look_up(&sender) else { return Ok(None) };
-        let address = suppression_key(address);
-        let read = move |db: &rusqlite::Connection| {
-            let seen = SuppressedSenders::look(&looking, db)?;
-            Ok((suppression::find(db, &sender, &address)?, looking, seen))
-        };
-        match self.readers.read("looking up who gets no mail", read).await {
-            Ok((found, looking, seen)) => {
-                self.suppressed.looked(&looking, seen);
-                Ok(found)
-            }
-            Err(error) if has_some => Err(error),
-            // As far as anybody knew the sender has none, and mail is not to wait for the store.
-            Err(_) => Ok(None),
-        }
+    async fn hits_with_evidence(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.readers.read("reading evidence", move |db| event_log::hits_with_evidence(db, seq, limit)).await
     }
 
-    async fn suppress(&self, suppression: Suppression) -> Result<(), StoreError> {
-        self.change_suppressions(suppression::Change::Suppress(suppression)).await
+    async fn event(&self, id: RelayId) -> Result<Option<StoredEvent>, StoreError> {
+        self.readers.read("reading an event", move |db| event_log::event(db, id)).await
     }
 
-    async fn unsuppress(&self, sender: Option<&str>, address: &str) -> Result<(), StoreError> {
-        let (sender, address) = (sender.map(str::to_owned), address.to_owned());
-        self.change_suppressions(suppression::Change::Unsuppress { sender, address }).await
-    }
-
-    async fn suppressions(&self, filter: SuppressionFilter) -> Result<Vec<Suppression>, StoreError> {
-        self.readers.read("listing who gets no mail", move |db| suppression::suppressions(db, &filter)).await
-    }
-
-    async fn unsubscribe(&self, unsubscription: Unsubscription) -> Result<(), StoreError> {
-        self.change_suppressions(suppression::Change::Unsubscribe(unsubscription)).await
-    }
-
-    async fn unsubscribed(&self, message: RelayId) -> Result<Vec<(u16, Timestamp)>, StoreError> {
-        self.readers.read("reading who unsubscribed", move |db| suppression::unsubscribed(db, message)).await
-    }
-}
-
-impl SqliteStore {
-    async fn change_suppressions(&self, change: suppression::Change) -> Result<(), StoreError> {
-        let changed = self.writer.commit(Write::Suppression(change)).await;
-        self.suppressed.changed();
-        changed
+    async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError> {
+        self.writer.commit(Write::DropEvidence { now, limit }).await
     }
 }
 

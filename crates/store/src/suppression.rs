@@ -37,6 +37,8 @@ pub enum SuppressionReason {
 /// A recipient unsubscribed from a sender's mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsubscription {
+    /// Our id of what happened.
+    pub id: RelayId,
     /// In this message.
     pub message: RelayId,
     /// The recipient's number in it.
@@ -80,12 +82,9 @@ pub trait Suppressions: Send + Sync {
     /// The list, by sender and address, those for all senders first.
     async fn suppressions(&self, filter: SuppressionFilter) -> Result<Vec<Suppression>, StoreError>;
 
-    /// Suppresses the address for the sender, and notes on the message that its recipient unsubscribed. The first time
-    /// counts.
+    /// Suppresses the address for the sender, and appends to the message's events that its recipient unsubscribed: once,
+    /// however often it is said.
     async fn unsubscribe(&self, unsubscription: Unsubscription) -> Result<(), StoreError>;
-
-    /// Who of the recipients of a message unsubscribed in it, and when.
-    async fn unsubscribed(&self, message: RelayId) -> Result<Vec<(u16, Timestamp)>, StoreError>;
 }
 
 impl SuppressionReason {
@@ -229,18 +228,31 @@ pub(crate) mod conformance {
     }
 
     async fn an_unsubscription_counts_once(store: &dyn Store) {
-        store.record_message(message(1)).await.unwrap();
         let one = Unsubscription {
+            id: id(50),
             message: id(1),
             recipient: 0,
             sender: ANA.to_owned(),
             address: "Bo@example.net".to_owned(),
             at: moment(5),
         };
-        for at in [5, 6, 7] {
-            store.unsubscribe(Unsubscription { at: moment(at), ..one.clone() }).await.unwrap();
-            assert_eq!(store.unsubscribed(id(1)).await.unwrap(), [(0, moment(5))]);
+        let events = async |message| {
+            let events = store.events_of(id(message)).await.unwrap();
+            let event = |event: crate::Event| (event.kind, event.recipient, event.at);
+            events.into_iter().map(|stored| event(stored.event)).collect::<Vec<_>>()
+        };
+        let unsubscribed = |recipient, at| (crate::EventKind::Unsubscribe, Some(recipient), moment(at));
+        // The message may become known later.
+        for n in [5, 6, 7] {
+            store.unsubscribe(Unsubscription { id: id(50 + n), at: moment(n), ..one.clone() }).await.unwrap();
+            assert_eq!(events(1).await, [unsubscribed(0, 5)]);
         }
+        store.record_message(message(1)).await.unwrap();
+        let committed = *store.committed().borrow();
+        let other = Unsubscription { id: id(60), recipient: 1, at: moment(6), ..one.clone() };
+        store.unsubscribe(other).await.unwrap();
+        assert_eq!(events(1).await, [unsubscribed(0, 5), unsubscribed(1, 6)]);
+        assert!(*store.committed().borrow() > committed, "those who follow events hear of it");
         let expected = Suppression {
             message: Some(id(1)),
             at: moment(5),
@@ -249,15 +261,13 @@ pub(crate) mod conformance {
         assert_eq!(store.suppression(ANA, "bo@example.net").await.unwrap(), Some(expected));
         // Back on the list by a later mail, after the operator took it off.
         store.unsuppress(Some(ANA), "bo@example.net").await.unwrap();
-        store.unsubscribe(Unsubscription { message: id(2), at: moment(8), ..one }).await.unwrap();
+        let later = Unsubscription { id: id(61), message: id(2), at: moment(8), ..one };
+        store.unsubscribe(later).await.unwrap();
         let again = store.suppression(ANA, "bo@example.net").await.unwrap().unwrap();
         assert_eq!((again.message, again.at), (Some(id(2)), moment(8)));
-        assert_eq!(
-            store.unsubscribed(id(2)).await.unwrap(),
-            [(0, moment(8))],
-            "of a message nobody knows too"
-        );
-        assert_eq!(store.unsubscribed(id(3)).await.unwrap(), []);
+        assert_eq!(events(2).await, [unsubscribed(0, 8)]);
+        let summary = store.message(id(1)).await.unwrap().unwrap();
+        assert_eq!((summary.opens_by_people, summary.clicks_by_people), (0, 0), "neither open nor click");
     }
 
     #[test]

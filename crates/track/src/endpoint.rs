@@ -8,6 +8,7 @@ use store::Recorder;
 use verdict::Rules;
 
 use crate::network::Network;
+use crate::revoked::Revoked;
 
 /// What [`crate::serve`] answers with.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub struct Endpoint {
     pub rules: Arc<Rules>,
     /// Records what happened. `None`: this node has the keys only, it answers and records nothing.
     pub recorder: Option<Arc<Recorder>>,
+    /// Links that are to lead nowhere any more.
+    pub revoked: Arc<Revoked>,
     /// The time of events.
     pub clock: Arc<dyn Clock>,
     /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
@@ -93,6 +96,7 @@ impl Endpoint {
             keys,
             rules: Arc::new(Rules::builtin()),
             recorder,
+            revoked: Arc::default(),
             clock,
             trusted_proxies: Vec::new(),
             keep_address: KeepAddress::default(),

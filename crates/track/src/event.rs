@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
-use store::Event;
+use store::{Event, StoreError};
 use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
 
@@ -18,7 +18,7 @@ pub(crate) fn hit(event: &Event) {
         message = %event.message,
         recipient = event.recipient,
         link = event.link,
-        verdict = event.judgement.verdict.code(),
+        verdict = event.judgement.as_ref().map(|judged| judged.verdict.code()),
         "hit"
     );
 }
@@ -37,6 +37,10 @@ pub(crate) fn recording_panicked(error: &JoinError) {
 
 pub(crate) fn no_randomness(error: getrandom::Error) {
     error!(%error, "a hit was answered and not recorded: the system gives no random octets");
+}
+
+pub(crate) fn revocations_unknown(error: &StoreError) {
+    warn!(%error, "the store does not say what is revoked: what was known stays in force");
 }
 
 pub(crate) fn not_accepted(error: &io::Error) {

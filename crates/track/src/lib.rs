@@ -13,6 +13,7 @@ mod network;
 
 mod client_address;
 mod hit;
+mod revoked;
 mod visit;
 
 mod answer;
@@ -23,4 +24,5 @@ mod guarded;
 
 pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits};
 pub use network::{Network, NetworkError};
+pub use revoked::Revoked;
 pub use server::serve;

@@ -1,8 +1,10 @@
+use async_trait::async_trait;
 use envelope::{RelayId, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::sqlite::readers::Unread;
-use crate::{MOST_REVOCATIONS, Revocation, StoreError, StoredRevocation};
+use crate::sqlite::write::Write;
+use crate::{MOST_REVOCATIONS, Revocation, Revocations, SqliteStore, StoreError, StoredRevocation};
 
 /// Revocations, and a number for each list that others hold in memory. `-1`: all of them.
 pub(crate) const SCHEMA: &str = "
@@ -20,6 +22,26 @@ CREATE TABLE edition (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO edition (of, number) VALUES ('revocation', 0), ('suppression', 0);
 ";
+
+#[async_trait]
+impl Revocations for SqliteStore {
+    async fn revoke(&self, what: Revocation, at: Timestamp) -> Result<(), StoreError> {
+        self.writer.commit(Write::Revocation(Change::Revoke { what, at })).await
+    }
+
+    async fn unrevoke(&self, what: Revocation) -> Result<(), StoreError> {
+        self.writer.commit(Write::Revocation(Change::Unrevoke { what })).await
+    }
+
+    async fn revocations(&self) -> Result<Vec<StoredRevocation>, StoreError> {
+        self.readers.read("reading what is revoked", revocations).await
+    }
+
+    async fn revocations_edition(&self) -> Result<i64, StoreError> {
+        let read = |db: &Connection| Ok(edition(db, "revocation")?);
+        self.readers.read("looking whether something was revoked", read).await
+    }
+}
 
 #[derive(Debug)]
 pub(crate) enum Change {
@@ -69,7 +91,7 @@ pub(crate) fn edition(db: &Connection, of: &str) -> rusqlite::Result<i64> {
     db.prepare_cached("SELECT number FROM edition WHERE of = ?1")?.query_row([of], |row| row.get(0))
 }
 
-pub(crate) fn revocations(db: &Connection) -> Result<Vec<StoredRevocation>, Unread> {
+fn revocations(db: &Connection) -> Result<Vec<StoredRevocation>, Unread> {
     let sql = "SELECT message, recipient, link, at FROM revocation ORDER BY at DESC, message DESC LIMIT ?1";
     let mut statement = db.prepare_cached(sql)?;
     let found = statement.query_map([MOST_REVOCATIONS], |row| {

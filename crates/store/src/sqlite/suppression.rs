@@ -2,13 +2,19 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use envelope::{RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::sqlite::event_log;
 use crate::sqlite::read::MOST;
 use crate::sqlite::readers::Unread;
 use crate::sqlite::revocation::{edition, next_edition};
-use crate::{StoreError, Suppression, SuppressionFilter, SuppressionReason, Unsubscription, suppression_key};
+use crate::sqlite::write::Write;
+use crate::{
+    Event, EventKind, SqliteStore, StoreError, Suppression, SuppressionFilter, SuppressionReason,
+    Suppressions, Unsubscription, suppression_key,
+};
 
 /// Senders and addresses as `suppression_key` writes them. A sender of `*` is all of them: no address is called so.
 pub(crate) const SCHEMA: &str = "
@@ -20,16 +26,56 @@ CREATE TABLE suppression (
     at      INTEGER NOT NULL,
     PRIMARY KEY (sender, address)
 ) STRICT, WITHOUT ROWID;
-
-CREATE TABLE unsubscribed (
-    message   BLOB NOT NULL,
-    recipient INTEGER NOT NULL, -- recipient.number
-    at        INTEGER NOT NULL,
-    PRIMARY KEY (message, recipient)
-) STRICT, WITHOUT ROWID;
 ";
 
 const ALL: &str = "*";
+
+#[async_trait]
+impl Suppressions for SqliteStore {
+    async fn suppression(&self, sender: &str, address: &str) -> Result<Option<Suppression>, StoreError> {
+        let sender = suppression_key(sender);
+        let Lookup::Read { looking, has_some } = self.suppressed.look_up(&sender) else { return Ok(None) };
+        let address = suppression_key(address);
+        let read = move |db: &Connection| {
+            let seen = SuppressedSenders::look(&looking, db)?;
+            Ok((find(db, &sender, &address)?, looking, seen))
+        };
+        match self.readers.read("looking up who gets no mail", read).await {
+            Ok((found, looking, seen)) => {
+                self.suppressed.looked(&looking, seen);
+                Ok(found)
+            }
+            Err(error) if has_some => Err(error),
+            // As far as anybody knew the sender has none, and mail is not to wait for the store.
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn suppress(&self, suppression: Suppression) -> Result<(), StoreError> {
+        self.change_suppressions(Change::Suppress(suppression)).await
+    }
+
+    async fn unsuppress(&self, sender: Option<&str>, address: &str) -> Result<(), StoreError> {
+        let (sender, address) = (sender.map(str::to_owned), address.to_owned());
+        self.change_suppressions(Change::Unsuppress { sender, address }).await
+    }
+
+    async fn suppressions(&self, filter: SuppressionFilter) -> Result<Vec<Suppression>, StoreError> {
+        self.readers.read("listing who gets no mail", move |db| suppressions(db, &filter)).await
+    }
+
+    async fn unsubscribe(&self, unsubscription: Unsubscription) -> Result<(), StoreError> {
+        self.change_suppressions(Change::Unsubscribe(unsubscription)).await
+    }
+}
+
+impl SqliteStore {
+    async fn change_suppressions(&self, change: Change) -> Result<(), StoreError> {
+        let changed = self.writer.commit(Write::Suppression(change)).await;
+        self.suppressed.changed();
+        changed
+    }
+}
 
 #[derive(Debug)]
 pub(crate) enum Change {
@@ -39,14 +85,19 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    pub(crate) fn apply(&self, db: &Connection) -> Result<(), StoreError> {
-        let changed = match self {
-            Self::Suppress(suppression) => suppress(db, suppression),
-            Self::Unsuppress { sender, address } => unsuppress(db, sender.as_deref(), address),
+    /// Returns the number of an event that was not there before.
+    pub(crate) fn apply(&self, db: &Connection) -> Result<Option<i64>, StoreError> {
+        let change = || match self {
+            Self::Suppress(suppression) => Ok((suppress(db, suppression)?, None)),
+            Self::Unsuppress { sender, address } => Ok((unsuppress(db, sender.as_deref(), address)?, None)),
             Self::Unsubscribe(unsubscription) => unsubscribe(db, unsubscription),
         };
         let failed = |e| StoreError::sqlite("changing who gets no mail", e);
-        if changed.map_err(failed)? { next_edition(db, "suppression").map_err(failed) } else { Ok(()) }
+        let (changed, event) = change().map_err(failed)?;
+        if changed {
+            next_edition(db, "suppression").map_err(failed)?;
+        }
+        Ok(event)
     }
 }
 
@@ -68,25 +119,44 @@ fn unsuppress(db: &Connection, sender: Option<&str>, address: &str) -> rusqlite:
     Ok(db.prepare_cached(sql)?.execute([sender_key(sender), suppression_key(address)])? > 0)
 }
 
-fn unsubscribe(db: &Connection, unsubscription: &Unsubscription) -> rusqlite::Result<bool> {
-    let Unsubscription { message, recipient, sender, address, at } = unsubscription;
-    append_event(db, *message, *recipient, *at)?;
+fn unsubscribe(db: &Connection, unsubscription: &Unsubscription) -> rusqlite::Result<(bool, Option<i64>)> {
+    let event = append_event(db, unsubscription)?;
     let suppression = Suppression {
-        sender: Some(sender.clone()),
-        address: address.clone(),
+        sender: Some(unsubscription.sender.clone()),
+        address: unsubscription.address.clone(),
         reason: SuppressionReason::Unsubscribed,
-        message: Some(*message),
-        at: *at,
+        message: Some(unsubscription.message),
+        at: unsubscription.at,
     };
-    suppress(db, &suppression)
+    Ok((suppress(db, &suppression)?, event))
 }
 
 /// What happened to the message: the first time counts.
-fn append_event(db: &Connection, message: RelayId, recipient: u16, at: Timestamp) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO unsubscribed (message, recipient, at) VALUES (?1, ?2, ?3)
-               ON CONFLICT (message, recipient) DO NOTHING";
-    db.prepare_cached(sql)?.execute(params![message.as_bytes(), recipient, at.unix_millis()])?;
-    Ok(())
+fn append_event(db: &Connection, unsubscription: &Unsubscription) -> rusqlite::Result<Option<i64>> {
+    let Unsubscription { id, message, recipient, at, .. } = unsubscription;
+    let sql = "SELECT 1 FROM event WHERE message = (SELECT key FROM tally WHERE message = ?1)
+               AND kind = ?2 AND recipient = ?3";
+    let kind = EventKind::Unsubscribe;
+    let known = params![message.as_bytes(), event_log::number(kind), recipient];
+    if db.prepare_cached(sql)?.exists(known)? {
+        return Ok(None);
+    }
+    let event = Event {
+        id: *id,
+        at: *at,
+        kind,
+        message: *message,
+        recipient: Some(*recipient),
+        link: None,
+        about: None,
+        judgement: None,
+        device: None,
+        place: None,
+        address: None,
+        user_agent: None,
+        evidence: "{}".to_owned(),
+    };
+    event_log::write_event(db, &event)
 }
 
 fn sender_key(sender: Option<&str>) -> String {
@@ -94,7 +164,7 @@ fn sender_key(sender: Option<&str>) -> String {
 }
 
 /// The sender's own entry, or the one for all.
-pub(crate) fn find(db: &Connection, sender: &str, address: &str) -> Result<Option<Suppression>, Unread> {
+fn find(db: &Connection, sender: &str, address: &str) -> Result<Option<Suppression>, Unread> {
     let sql =
         "SELECT sender, address, reason, message, at FROM suppression WHERE sender = ?1 AND address = ?2";
     let mut statement = db.prepare_cached(sql)?;
@@ -106,7 +176,7 @@ pub(crate) fn find(db: &Connection, sender: &str, address: &str) -> Result<Optio
     Ok(None)
 }
 
-pub(crate) fn suppressions(db: &Connection, filter: &SuppressionFilter) -> Result<Vec<Suppression>, Unread> {
+fn suppressions(db: &Connection, filter: &SuppressionFilter) -> Result<Vec<Suppression>, Unread> {
     let sender = filter.sender.as_deref().map(suppression_key);
     let after = match &filter.after {
         Some((sender, address)) if sender.is_empty() => (ALL.to_owned(), address.clone()),
@@ -137,15 +207,6 @@ fn entry(row: &Row<'_>) -> Result<Suppression, Unread> {
         message: row.get::<_, Option<[u8; 16]>>("message")?.map(RelayId::from_bytes),
         at: Timestamp::from_unix_millis(row.get("at")?),
     })
-}
-
-pub(crate) fn unsubscribed(db: &Connection, message: RelayId) -> Result<Vec<(u16, Timestamp)>, Unread> {
-    let sql = "SELECT recipient, at FROM unsubscribed WHERE message = ?1 ORDER BY recipient LIMIT ?2";
-    let mut statement = db.prepare_cached(sql)?;
-    let found = statement.query_map(params![message.as_bytes(), MOST], |row| {
-        Ok((row.get("recipient")?, Timestamp::from_unix_millis(row.get("at")?)))
-    })?;
-    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Which senders have suppressions, in memory: nearly all mail is sent by one who has none, and nothing is read for it.
@@ -274,8 +335,8 @@ fn known(db: &Connection) -> rusqlite::Result<Known> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Store;
     use crate::samples::moment;
-    use crate::{SqliteStore, Store, Suppressions};
 
     fn entry(sender: &str, address: &str) -> Suppression {
         Suppression {

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use envelope::{Choice, Clock, ManualClock, RelayId, Timestamp};
 use seal::{Keys, Recipient};
 use store::{
-    Event, Journal, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, Recorder, SavedChoice,
-    SenderRecord, Store, StoreError, StoredEvent,
+    Event, EvidenceRule, Journal, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, Recorder,
+    SavedChoice, SenderRecord, Settling, Store, StoreError, StoredEvent,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -246,6 +246,28 @@ impl Fake {
 }
 
 #[async_trait]
+impl Settling for Fake {
+    fn settled(&self) -> watch::Receiver<i64> {
+        self.committed.subscribe()
+    }
+    async fn settle(&self, _: i64, _: Vec<Event>, _: EvidenceRule) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn settled_after(&self, _: i64, _: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn hits_with_evidence(&self, _: i64, _: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn event(&self, _: RelayId) -> Result<Option<StoredEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn drop_evidence(&self, _: Timestamp, _: u32) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
 impl Store for Fake {
     async fn record_event(&self, event: Event) -> Result<(), StoreError> {
         self.asked.send_modify(|times| *times += 1);
@@ -314,6 +336,41 @@ impl Store for Fake {
         Err(StoreError::Closed)
     }
     async fn save_sender(&self, _: SenderRecord) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl store::Revocations for Fake {
+    async fn revoke(&self, _: store::Revocation, _: Timestamp) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn unrevoke(&self, _: store::Revocation) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn revocations(&self) -> Result<Vec<store::StoredRevocation>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn revocations_edition(&self) -> Result<i64, StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl store::Suppressions for Fake {
+    async fn suppression(&self, _: &str, _: &str) -> Result<Option<store::Suppression>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn suppress(&self, _: store::Suppression) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn unsuppress(&self, _: Option<&str>, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn suppressions(&self, _: store::SuppressionFilter) -> Result<Vec<store::Suppression>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn unsubscribe(&self, _: store::Unsubscription) -> Result<(), StoreError> {
         Err(StoreError::Closed)
     }
 }

@@ -12,6 +12,7 @@ mod handing_on;
 mod keys;
 mod listening;
 mod network;
+mod privacy;
 mod problems;
 mod reading;
 mod resolving;

@@ -226,6 +226,8 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         defaults: Choice::BOTH,
         locked: Choice::NONE,
         never_track: vec![],
+        modes: envelope::TrackingModes::default(),
+        keep_subjects: true,
         rewriting: Rewriting::default(),
         rewrite_time: Duration::from_secs(2),
         login_order: vec![LoginOrder::Local],
