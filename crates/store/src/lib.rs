@@ -12,9 +12,11 @@ mod choice;
 mod event;
 mod feedback;
 mod message;
+mod revocation;
 mod sender;
 mod settling;
 mod submissions;
+mod suppression;
 mod text;
 
 mod error;
@@ -49,8 +51,12 @@ pub use queue::{
     RecipientOutcome, RecipientState, SqliteQueue,
 };
 pub use recorder::{Recorded, Recorder};
+pub use revocation::{MOST_REVOCATIONS, Revocation, Revocations, StoredRevocation};
 pub use sender::SenderRecord;
 pub use settling::{EvidenceRule, Settlement, Settling};
 pub use sqlite::SqliteStore;
 pub use store::{MOST_APP_PASSWORDS, Store};
 pub use submissions::{MOST_SUBMISSION_ADDRESSES, SubmissionAddress, Submissions};
+pub use suppression::{
+    Suppression, SuppressionFilter, SuppressionReason, Suppressions, Unsubscription, suppression_key,
+};

@@ -8,6 +8,7 @@ use store::Recorder;
 use verdict::Rules;
 
 use crate::network::Network;
+use crate::revoked::Revoked;
 use crate::surroundings::Surroundings;
 
 /// What [`crate::serve`] answers with.
@@ -23,6 +24,8 @@ pub struct Endpoint {
     pub surroundings: Option<Arc<Surroundings>>,
     /// Opens the cookie of senders who are signed in at the console.
     pub self_cookie: SelfCookie,
+    /// Links that are to lead nowhere any more.
+    pub revoked: Arc<Revoked>,
     /// The time of events.
     pub clock: Arc<dyn Clock>,
     /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
@@ -100,6 +103,7 @@ impl Endpoint {
             keys,
             rules: Arc::new(Rules::builtin()),
             recorder,
+            revoked: Arc::default(),
             clock,
             trusted_proxies: Vec::new(),
             keep_address: KeepAddress::default(),

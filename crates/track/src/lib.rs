@@ -13,6 +13,7 @@ mod network;
 
 mod client_address;
 mod hit;
+mod revoked;
 mod visit;
 
 mod self_cookie;
@@ -27,6 +28,7 @@ mod guarded;
 
 pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits};
 pub use network::{Network, NetworkError};
+pub use revoked::Revoked;
 pub use server::serve;
 pub use settling::{Change, Correction, CorrectionError, Reclassified, Reclassifier, Settler, correct};
 pub use surroundings::Surroundings;

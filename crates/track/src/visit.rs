@@ -29,7 +29,7 @@ impl Desk {
             if !reads {
                 return answer::wrong_method();
             }
-            if let Some(token) = keys.open_pixel(token) {
+            if let Some(token) = keys.open_pixel(token).filter(|token| !self.endpoint.revoked.pixel(token)) {
                 self.record(Hit::open(&token), visitor, request).await;
             }
             // An error would be kept by image proxies, and shown as a broken image.
@@ -40,6 +40,9 @@ impl Desk {
                 return answer::wrong_method();
             }
             let Some(token) = keys.open_link(token) else { return answer::not_found() };
+            if self.endpoint.revoked.link(&token) {
+                return answer::revoked();
+            }
             self.record(Hit::click(&token), visitor, request).await;
             return answer::redirect(&token.target);
         }

@@ -4,6 +4,7 @@ use crate::sqlite::connection::Schema;
 use crate::sqlite::event_log::EVENT_LOG;
 use crate::sqlite::feedback::FEEDBACK;
 use crate::sqlite::submissions::SUBMISSIONS;
+use crate::sqlite::{revocation, suppression};
 
 /// The store's tables. Never edit a step that was released; add the next. A new word of [`verdict::Verdict`],
 /// [`crate::EventKind`] or [`crate::ChoiceOrigin`] needs one too, even an empty one, so that programs that do not
