@@ -84,6 +84,7 @@ async fn open(
         trusted_proxies: proxies.collect::<Result<_, _>>().context("a trusted proxy is not a network")?,
         keep_address,
         keep_agent,
+        rules: Arc::new(wiring::rules(config)?),
         ..Endpoint::new(house.keys.clone(), Some(house.recorder.clone()), clock)
     });
     let tls = if config.tracking.tls {

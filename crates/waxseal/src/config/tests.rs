@@ -103,6 +103,7 @@ fn the_shortest_file_that_runs() {
                 store_agent: StoreAgent::Family,
                 never_track: vec![],
             },
+            intel: IntelConfig { rules: None, lists: PathBuf::from("/var/lib/waxseal/intel") },
             store: StoreConfig {
                 database: "/var/lib/waxseal/waxseal.db".into(),
                 spool: "/var/lib/waxseal/spool".into(),
