@@ -93,6 +93,13 @@ impl Rules {
         self.0.networks.explain(address, asn, &self.0.lists)
     }
 
+    /// The names of the lists these rules ask for.
+    pub fn list_names(&self) -> Vec<String> {
+        let mut names = self.0.networks.list_names();
+        names.push(crate::crawlers::NAME.to_owned());
+        names
+    }
+
     /// The lists these rules were read with.
     pub fn lists(&self) -> &Lists {
         &self.0.lists

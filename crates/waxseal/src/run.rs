@@ -171,6 +171,7 @@ fn endpoint(
         trusted_proxies: proxies.collect::<Result<_, _>>().context("a trusted proxy is not a network")?,
         keep_address,
         keep_agent,
+        rules: Arc::new(wiring::rules(config)?),
         ..Endpoint::new(keys, recorder, clock)
     })
 }

@@ -32,6 +32,8 @@ pub struct Config {
     pub senders: Vec<SenderConfig>,
     /// What is kept about recipients.
     pub privacy: Privacy,
+    /// What people are told from machines by.
+    pub intel: IntelConfig,
     /// Where things are kept.
     pub store: StoreConfig,
     /// How much, and how long.
@@ -372,6 +374,15 @@ pub enum StoreAgent {
     Family,
     /// All of it.
     Full,
+}
+
+/// `[intel]`: files that were read once, and found to be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntelConfig {
+    /// The rules; `None` means the built-in ones.
+    pub rules: Option<PathBuf>,
+    /// The folder of lists; without it there are the built-in ones.
+    pub lists: PathBuf,
 }
 
 /// `[store]`.

@@ -112,6 +112,7 @@ fn the_shortest_file_that_runs() {
                 about_field: true,
                 contact: None,
             },
+            intel: IntelConfig { rules: None, lists: PathBuf::from("/var/lib/waxseal/intel") },
             store: StoreConfig {
                 database: "/var/lib/waxseal/waxseal.db".into(),
                 spool: "/var/lib/waxseal/spool".into(),
