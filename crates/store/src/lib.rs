@@ -41,8 +41,8 @@ pub use message::{
     RecipientRecord,
 };
 pub use queue::{
-    Copies, Footing, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
-    RecipientState, SqliteQueue,
+    Copies, Footing, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient,
+    RecipientOutcome, RecipientState, SqliteQueue,
 };
 pub use recorder::{Recorded, Recorder};
 pub use sender::SenderRecord;

@@ -46,8 +46,14 @@ impl House {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let sqlite = SqliteStore::open(&cellar.store)
-            .with_context(|| format!("cannot open the store {}", cellar.store.display()))?;
+        let sqlite = match SqliteStore::open(&cellar.store) {
+            // What is kept for the queue on a full disk is enough for the store to begin, too.
+            Err(error) if error.no_room() && SqliteQueue::give_reserve(&cellar.spool) => {
+                SqliteStore::open(&cellar.store)
+            }
+            opened => opened,
+        };
+        let sqlite = sqlite.with_context(|| format!("cannot open the store {}", cellar.store.display()))?;
         let journal = Journal::open(&cellar.spool)
             .with_context(|| format!("cannot open the folder {}", cellar.spool.display()))?;
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());

@@ -549,8 +549,7 @@ async fn a_sender_without_a_sign_in_keeps_nobody_elses_mail() {
 #[tokio::test]
 async fn what_was_handed_on_and_not_written_down_is_once_more_at_most_however_often_it_begins_anew() {
     let provider = Provider::start().await;
-    let mut bench =
-        Bench::start(vec![crate::settings::Route { pool: 4, ..route("own", provider.address) }]);
+    let mut bench = Bench::start(vec![crate::settings::Route { pool: 4, ..route("own", provider.address) }]);
     bench.faults.set(Disk::Full);
     for n in 0..30 {
         bench.put(&format!("s{n}@example.com"), "own", &["bo@example.net"]).await;
@@ -595,8 +594,7 @@ async fn what_was_handed_on_and_not_written_down_is_once_more_at_most_however_of
 #[tokio::test]
 async fn while_no_room_is_kept_one_goes_at_a_time_each_after_a_proof() {
     let provider = Provider::start().await;
-    let mut bench =
-        Bench::start(vec![crate::settings::Route { pool: 4, ..route("own", provider.address) }]);
+    let mut bench = Bench::start(vec![crate::settings::Route { pool: 4, ..route("own", provider.address) }]);
     bench.faults.set(Disk::Narrow);
     for n in 0..6 {
         bench.put(&format!("s{n}@example.com"), "own", &["bo@example.net"]).await;

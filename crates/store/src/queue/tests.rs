@@ -67,7 +67,11 @@ async fn everything_is_there_after_reopening() {
     queue.set_aside(id(3), "why").await.unwrap();
     let before = queue.messages(None, 9).await.unwrap();
     queue.close().await;
-    assert_eq!(names(&spool), ["bodies", "damaged", "queue.db", "queue.lock", "queue.reserve"], "a closed queue is one file");
+    assert_eq!(
+        names(&spool),
+        ["bodies", "damaged", "queue.db", "queue.lock", "queue.reserve"],
+        "a closed queue is one file"
+    );
 
     let queue = open(&spool);
     assert_eq!(queue.messages(None, 9).await.unwrap(), before);
