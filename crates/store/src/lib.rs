@@ -11,6 +11,7 @@ mod app_password;
 mod choice;
 mod event;
 mod message;
+mod privacy;
 mod sender;
 mod settling;
 mod text;
@@ -40,6 +41,9 @@ pub use journal::Journal;
 pub use message::{
     LinkRecord, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, PartNote, RecipientAnswer,
     RecipientRecord,
+};
+pub use privacy::{
+    Keep, LastOpen, Named, Parties, Privacy, Purge, Purged, RecipientFacts, TracedMessage, Traces,
 };
 pub use queue::{
     Copies, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,

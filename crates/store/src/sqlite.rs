@@ -1,6 +1,7 @@
 pub(crate) mod connection;
 mod event_log;
 pub(crate) mod held_file;
+mod privacy;
 mod read;
 pub(crate) mod readers;
 mod records;
@@ -18,8 +19,9 @@ use tokio::sync::watch;
 
 use crate::worker::Worker;
 use crate::{
-    AppPassword, Event, EvidenceRule, MessageFilter, MessageOutcome, MessageRecord, MessageSummary,
-    SavedChoice, SenderRecord, Settling, Store, StoreError, StoredEvent,
+    AppPassword, Event, EvidenceRule, Keep, LastOpen, MessageFilter, MessageOutcome, MessageRecord,
+    MessageSummary, Parties, Privacy, Purge, Purged, RecipientFacts, SavedChoice, SenderRecord, Settling,
+    Store, StoreError, StoredEvent, Traces,
 };
 use readers::Readers;
 use records::Records;
@@ -189,6 +191,83 @@ impl Settling for SqliteStore {
 
     async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError> {
         self.writer.commit(Write::DropEvidence { now, limit }).await
+    }
+}
+
+#[async_trait]
+impl Privacy for SqliteStore {
+    async fn parties(&self, message: RelayId) -> Result<Option<Parties>, StoreError> {
+        self.readers.read("reading who wrote to whom", move |db| privacy::parties(db, message)).await
+    }
+
+    async fn refused(&self, addresses: Vec<String>) -> Result<Vec<bool>, StoreError> {
+        self.readers.read("reading refusals", move |db| privacy::refused(db, &addresses)).await
+    }
+
+    async fn refuse(&self, address: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.writer.commit(Write::Refuse { address: address.to_owned(), at }).await
+    }
+
+    async fn allow(&self, address: &str) -> Result<(), StoreError> {
+        self.writer.commit(Write::Allow { address: address.to_owned() }).await
+    }
+
+    async fn recipient_facts(
+        &self,
+        message: RelayId,
+        recipient: Option<u16>,
+    ) -> Result<Option<RecipientFacts>, StoreError> {
+        let query = move |db: &rusqlite::Connection| privacy::recipient_facts(db, message, recipient);
+        self.readers.read("reading what is known of a recipient", query).await
+    }
+
+    async fn record_last_open(&self, open: LastOpen) -> Result<(), StoreError> {
+        self.writer.commit(Write::LastOpen(open)).await
+    }
+
+    async fn last_opens(&self, message: RelayId) -> Result<Vec<LastOpen>, StoreError> {
+        self.readers.read("reading the days of last opens", move |db| privacy::last_opens(db, message)).await
+    }
+
+    async fn purge(&self, keep: Keep, mut progress: Purge, limit: u32) -> Result<Purge, StoreError> {
+        loop {
+            let (step, after) = (progress.step, progress.after);
+            let find = move |db: &rusqlite::Connection| privacy::batch(db, &keep, step, after, limit);
+            let Some(batch) = self.readers.read("looking for what is over its time", find).await? else {
+                progress.done = true;
+                return Ok(progress);
+            };
+            if batch.is_empty() {
+                (progress.step, progress.after) = (step + 1, 0);
+                continue;
+            }
+            progress.after = batch.last();
+            batch.count_in(&mut progress.purged);
+            self.writer.commit(Write::Purge(batch)).await?;
+            return Ok(progress);
+        }
+    }
+
+    async fn over_its_time(&self, keep: Keep) -> Result<Purged, StoreError> {
+        self.readers.read("counting what is over its time", move |db| privacy::over_its_time(db, &keep)).await
+    }
+
+    async fn traces(&self, address: &str) -> Result<Traces, StoreError> {
+        let address = address.to_owned();
+        self.readers.read("looking for an address", move |db| privacy::traces(db, &address)).await
+    }
+
+    async fn forget(&self, address: &str) -> Result<Traces, StoreError> {
+        let traces = self.traces(address).await?;
+        // A row that names the address twice has a new key after the first time.
+        for _ in 0..3 {
+            let address = address.to_owned();
+            let find = move |db: &rusqlite::Connection| privacy::Forget::all_of(db, &address);
+            for part in self.readers.read("looking for an address", find).await? {
+                self.writer.commit(Write::Forget(part)).await?;
+            }
+        }
+        Ok(traces)
     }
 }
 
