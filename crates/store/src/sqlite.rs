@@ -72,6 +72,19 @@ impl SqliteStore {
         Ok(Self { readers: Readers::new(file, busy), writer: Arc::new(writer), committed, settled })
     }
 
+    /// Makes sure that `text` stands nowhere in the files any more, after it was deleted: not in the write-ahead log
+    /// and not in what is left of rows. True: it is there all the same, in a row that is in use.
+    ///
+    /// Reads the whole file, and may write it anew: on a large one this takes a while, and events go to the journal.
+    ///
+    /// # Errors
+    /// When the files cannot be read, or another program holds them for long.
+    pub async fn remains(&self, text: &str) -> Result<bool, StoreError> {
+        let (path, text) = (self.readers.path().to_owned(), text.to_owned());
+        let looking = tokio::task::spawn_blocking(move || privacy::remains(&path, &text));
+        looking.await.unwrap_or(Err(StoreError::Panicked { thread: "store-cleaner" }))
+    }
+
     /// Waits for the readers, commits what waits and closes the file. Every clone is closed with it.
     pub async fn close(self) {
         self.readers.close().await;
