@@ -32,6 +32,7 @@ pub(crate) async fn holds(fresh: impl AsyncFn() -> Arc<dyn Store>) {
     no_text_is_too_odd(&*fresh().await).await;
     writers_at_once_do_not_disturb_each_other(fresh().await).await;
     crate::settling::conformance::holds(&fresh).await;
+    crate::submissions::conformance::holds(&fresh).await;
     crate::privacy::conformance::holds(fresh).await;
 }
 

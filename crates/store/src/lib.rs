@@ -14,6 +14,7 @@ mod message;
 mod privacy;
 mod sender;
 mod settling;
+mod submissions;
 mod text;
 
 mod error;
@@ -51,6 +52,7 @@ pub use queue::{
 };
 pub use recorder::{Recorded, Recorder};
 pub use sender::SenderRecord;
-pub use settling::{EvidenceRule, Settling};
+pub use settling::{EvidenceRule, Settlement, Settling};
 pub use sqlite::SqliteStore;
 pub use store::{MOST_APP_PASSWORDS, Store};
+pub use submissions::{MOST_SUBMISSION_ADDRESSES, SubmissionAddress, Submissions};

@@ -6,22 +6,25 @@ mod read;
 pub(crate) mod readers;
 mod records;
 mod schema;
+mod submissions;
 mod write;
 pub(crate) mod writer;
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use envelope::{Choice, RelayId, Timestamp};
+use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::worker::Worker;
 use crate::{
-    AppPassword, Event, EvidenceRule, Keep, LastOpen, MessageFilter, MessageOutcome, MessageRecord,
-    MessageSummary, Parties, Privacy, Purge, Purged, RecipientFacts, SavedChoice, SenderRecord, Settling,
-    Store, StoreError, StoredEvent, Traces,
+    AppPassword, Event, Keep, LastOpen, MessageFilter, MessageOutcome, MessageRecord, MessageSummary,
+    Parties, Privacy, Purge, Purged, RecipientFacts, SavedChoice, SenderRecord, Settlement, Settling, Store,
+    StoreError, StoredEvent, SubmissionAddress, Submissions, Traces,
 };
 use readers::Readers;
 use records::Records;
@@ -126,7 +129,7 @@ impl Store for SqliteStore {
     }
 
     async fn events_of(&self, message: RelayId) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers.read("reading a message's events", move |db| event_log::events_of(db, message)).await
+        self.events_of_before(message, i64::MAX, read::MOST).await
     }
 
     async fn saved_choice(&self, sender: &str) -> Result<Option<SavedChoice>, StoreError> {
@@ -181,13 +184,8 @@ impl Settling for SqliteStore {
         self.settled.clone()
     }
 
-    async fn settle(
-        &self,
-        upto: i64,
-        verdicts: Vec<Event>,
-        evidence: EvidenceRule,
-    ) -> Result<(), StoreError> {
-        self.writer.commit(Write::Settle { upto, verdicts, evidence }).await
+    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        self.writer.commit(Write::Settle(Box::new(settlement))).await
     }
 
     async fn settled_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
@@ -196,6 +194,16 @@ impl Settling for SqliteStore {
 
     async fn hits_with_evidence(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
         self.readers.read("reading evidence", move |db| event_log::hits_with_evidence(db, seq, limit)).await
+    }
+
+    async fn events_of_before(
+        &self,
+        message: RelayId,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let query = move |db: &Connection| event_log::events_of_before(db, message, before, limit);
+        self.readers.read("reading a message's events", query).await
     }
 
     async fn event(&self, id: RelayId) -> Result<Option<StoredEvent>, StoreError> {
@@ -281,6 +289,24 @@ impl Privacy for SqliteStore {
             }
         }
         Ok(traces)
+    }
+}
+
+#[async_trait]
+impl Submissions for SqliteStore {
+    async fn record_submission(
+        &self,
+        sender: &str,
+        address: IpAddr,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.writer.commit(Write::Submission { sender: sender.to_owned(), address, at }).await
+    }
+
+    async fn submissions(&self, sender: &str, now: Timestamp) -> Result<Vec<SubmissionAddress>, StoreError> {
+        let sender = sender.to_owned();
+        let query = move |db: &Connection| submissions::of(db, &sender, now);
+        self.readers.read("looking up where a sender submits from", query).await
     }
 }
 

@@ -15,6 +15,10 @@ mod client_address;
 mod hit;
 mod visit;
 
+mod self_cookie;
+mod settling;
+mod surroundings;
+
 mod answer;
 mod page;
 
@@ -24,3 +28,5 @@ mod guarded;
 pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits};
 pub use network::{Network, NetworkError};
 pub use server::serve;
+pub use settling::{Change, Correction, CorrectionError, Reclassified, Reclassifier, Settler, correct};
+pub use surroundings::Surroundings;

@@ -63,7 +63,11 @@ impl Desk {
         let place = timeout_at(deadline, Arc::clone(&self.recordings).acquire_owned()).await;
         let Ok(Ok(place)) = place else { return event::crowded() };
         let recording = tokio::spawn(async move {
-            match hit.judged(at, visitor, &request, &endpoint) {
+            let message = match &endpoint.surroundings {
+                Some(surroundings) => surroundings.message_quickly(hit.message(), at).await,
+                None => None,
+            };
+            match hit.judged(at, visitor, &request, &endpoint, message.as_deref()) {
                 Ok(event) => {
                     event::hit(&event);
                     // What is lost, the recorder tells the log.

@@ -6,7 +6,7 @@ mod schema;
 mod write;
 
 pub(crate) use read::{
-    event, events_after, events_of, events_of_address, hits_with_evidence, recent_events, settled,
+    event, events_after, events_of_address, events_of_before, hits_with_evidence, recent_events, settled,
     settled_after,
 };
 pub(crate) use schema::EVENT_LOG;

@@ -46,8 +46,8 @@ impl Ledger for Records {
 
     fn apply(&mut self, write: &Write, db: &Connection) -> Result<(), StoreError> {
         self.newest = write.apply(db)?.or(self.newest);
-        if let Write::Settle { upto, .. } = write {
-            self.settling = self.settling.max(Some(*upto));
+        if let Write::Settle(settlement) = write {
+            self.settling = self.settling.max(Some(settlement.upto));
         }
         Ok(())
     }

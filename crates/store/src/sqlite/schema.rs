@@ -3,6 +3,7 @@ use rusqlite_migration::{M, Migrations};
 use crate::sqlite::connection::Schema;
 use crate::sqlite::event_log::EVENT_LOG;
 use crate::sqlite::privacy::PRIVACY;
+use crate::sqlite::submissions::SUBMISSIONS;
 
 /// The store's tables. Never edit a step that was released; add the next. A new word of [`verdict::Verdict`],
 /// [`crate::EventKind`] or [`crate::ChoiceOrigin`] needs one too, even an empty one, so that programs that do not
@@ -11,7 +12,8 @@ use crate::sqlite::privacy::PRIVACY;
 /// "WXSL": which program's file this is.
 pub(crate) const SCHEMA: Schema =
     Schema { application_id: 0x5758_534c, migrations: Migrations::from_slice(STEPS), gives_room_back: false };
-const STEPS: &[M<'static>] = &[M::up(FIRST), M::up(APP_PASSWORDS), M::up(EVENT_LOG), M::up(PRIVACY)];
+const STEPS: &[M<'static>] =
+    &[M::up(FIRST), M::up(APP_PASSWORDS), M::up(EVENT_LOG), M::up(SUBMISSIONS), M::up(PRIVACY)];
 
 const FIRST: &str = "
 PRAGMA application_id = 0x5758534c;

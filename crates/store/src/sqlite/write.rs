@@ -1,10 +1,12 @@
+use std::net::IpAddr;
+
 use envelope::{Choice, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
-use crate::sqlite::privacy;
+use crate::sqlite::{privacy, submissions};
 use crate::{
-    AppPassword, Event, EvidenceRule, LastOpen, MessageOutcome, MessageRecord, SenderRecord, StoreError,
+    AppPassword, Event, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement, StoreError,
 };
 
 /// One thing to remember. Doing it again changes nothing.
@@ -13,10 +15,11 @@ pub(crate) enum Write {
     Message(Box<MessageRecord>),
     Outcome(Box<MessageOutcome>),
     Event(Box<Event>),
-    Settle {
-        upto: i64,
-        verdicts: Vec<Event>,
-        evidence: EvidenceRule,
+    Settle(Box<Settlement>),
+    Submission {
+        sender: String,
+        address: IpAddr,
+        at: Timestamp,
     },
     DropEvidence {
         now: Timestamp,
@@ -64,8 +67,13 @@ impl Write {
             Self::Event(event) => {
                 write_event(db, event).map_err(|e| StoreError::sqlite("recording an event", e))
             }
-            Self::Settle { upto, verdicts, evidence } => {
-                settle(db, *upto, verdicts, *evidence).map_err(|e| StoreError::sqlite("settling events", e))
+            Self::Settle(settlement) => {
+                settle(db, settlement).map_err(|e| StoreError::sqlite("settling events", e))
+            }
+            Self::Submission { sender, address, at } => {
+                submissions::record(db, sender, *address, *at)
+                    .map_err(|e| StoreError::sqlite("recording where a sender submits from", e))?;
+                Ok(None)
             }
             Self::DropEvidence { now, limit } => {
                 drop_evidence(db, *now, *limit).map_err(|e| StoreError::sqlite("deleting evidence", e))?;

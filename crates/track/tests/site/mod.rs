@@ -3,7 +3,7 @@
 
 use std::future::pending;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use envelope::{Choice, Clock, ManualClock, RelayId, Timestamp};
 use seal::{Keys, Recipient};
 use store::{
-    Event, EvidenceRule, Journal, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, Recorder,
-    SavedChoice, SenderRecord, Settling, Store, StoreError, StoredEvent,
+    Event, Journal, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, Recorder, SavedChoice,
+    SenderRecord, Settlement, Settling, Store, StoreError, StoredEvent, SubmissionAddress, Submissions,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -250,13 +250,16 @@ impl Settling for Fake {
     fn settled(&self) -> watch::Receiver<i64> {
         self.committed.subscribe()
     }
-    async fn settle(&self, _: i64, _: Vec<Event>, _: EvidenceRule) -> Result<(), StoreError> {
+    async fn settle(&self, _: Settlement) -> Result<(), StoreError> {
         Err(StoreError::Closed)
     }
     async fn settled_after(&self, _: i64, _: u32) -> Result<Vec<StoredEvent>, StoreError> {
         Err(StoreError::Closed)
     }
     async fn hits_with_evidence(&self, _: i64, _: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn events_of_before(&self, _: RelayId, _: i64, _: u32) -> Result<Vec<StoredEvent>, StoreError> {
         Err(StoreError::Closed)
     }
     async fn event(&self, _: RelayId) -> Result<Option<StoredEvent>, StoreError> {
@@ -304,6 +307,16 @@ impl store::Privacy for Fake {
         Err(StoreError::Closed)
     }
     async fn forget(&self, _: &str) -> Result<store::Traces, StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl Submissions for Fake {
+    async fn record_submission(&self, _: &str, _: IpAddr, _: Timestamp) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn submissions(&self, _: &str, _: Timestamp) -> Result<Vec<SubmissionAddress>, StoreError> {
         Err(StoreError::Closed)
     }
 }

@@ -55,11 +55,17 @@ pub(crate) fn recent_events(db: &Connection, limit: u32) -> Result<Vec<StoredEve
     Ok(newest_first)
 }
 
-pub(crate) fn events_of(db: &Connection, message: RelayId) -> Result<Vec<StoredEvent>, Unread> {
+pub(crate) fn events_of_before(
+    db: &Connection,
+    message: RelayId,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<StoredEvent>, Unread> {
     let sql = format!(
-        "{EVENT} WHERE e.message = (SELECT key FROM tally WHERE message = ?1) ORDER BY e.seq DESC LIMIT ?2"
+        "{EVENT} WHERE e.message = (SELECT key FROM tally WHERE message = ?1) AND e.seq < ?2
+         ORDER BY e.seq DESC LIMIT ?3"
     );
-    let mut newest_first = events(db, &sql, &[&message.as_bytes(), &MOST])?;
+    let mut newest_first = events(db, &sql, &[&message.as_bytes(), &before, &limit.min(MOST)])?;
     newest_first.reverse();
     Ok(newest_first)
 }
