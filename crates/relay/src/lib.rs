@@ -5,6 +5,7 @@
 //! what the sender chose, what was rewritten, what the store knows, what the provider said.
 //! No sockets here; the handoff is `upstream`'s, the listener is `smtp`'s.
 
+mod about;
 mod asked;
 mod choosing;
 mod conversation;

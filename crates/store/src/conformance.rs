@@ -36,6 +36,7 @@ pub(crate) async fn holds(fresh: impl AsyncFn() -> Arc<dyn Store>) {
     crate::revocation::conformance::holds(&fresh).await;
     crate::suppression::conformance::holds(&fresh).await;
     crate::settling::conformance::holds(&fresh).await;
+    crate::privacy::conformance::holds(&fresh).await;
 }
 
 async fn an_empty_store_knows_nothing(store: &dyn Store) {

@@ -13,6 +13,7 @@ mod event;
 mod feedback;
 mod message;
 mod revocation;
+mod privacy;
 mod sender;
 mod settling;
 mod submissions;
@@ -45,6 +46,9 @@ pub use journal::Journal;
 pub use message::{
     LinkRecord, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, PartNote, RecipientAnswer,
     RecipientRecord,
+};
+pub use privacy::{
+    Keep, LastOpen, Named, Parties, Privacy, Purge, Purged, RecipientFacts, TracedMessage, Traces,
 };
 pub use queue::{
     Copies, Footing, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient,

@@ -38,6 +38,7 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         never_track: config.privacy.never_track.iter().map(pattern).collect(),
         modes: modes(&config.privacy),
         keep_subjects: !config.privacy.keep_subjects.is_zero(),
+        about_field: config.privacy.about_field,
         rewriting: rewriting(&config.tracking),
         rewrite_time: config.limits.rewrite_time,
         login_order: config.login_order.iter().map(login_order).collect(),

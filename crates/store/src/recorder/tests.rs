@@ -83,6 +83,52 @@ impl FeedbackLog for Scripted {
 }
 
 #[async_trait]
+impl crate::Privacy for Scripted {
+    async fn parties(&self, message: RelayId) -> Result<Option<crate::Parties>, StoreError> {
+        self.store.parties(message).await
+    }
+    async fn refused(&self, addresses: Vec<String>) -> Result<Vec<bool>, StoreError> {
+        self.store.refused(addresses).await
+    }
+    async fn refuse(&self, address: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.store.refuse(address, at).await
+    }
+    async fn allow(&self, address: &str) -> Result<(), StoreError> {
+        self.store.allow(address).await
+    }
+    async fn recipient_facts(
+        &self,
+        message: RelayId,
+        recipient: Option<u16>,
+    ) -> Result<Option<crate::RecipientFacts>, StoreError> {
+        self.store.recipient_facts(message, recipient).await
+    }
+    async fn record_last_open(&self, open: crate::LastOpen) -> Result<(), StoreError> {
+        self.store.record_last_open(open).await
+    }
+    async fn last_opens(&self, message: RelayId) -> Result<Vec<crate::LastOpen>, StoreError> {
+        self.store.last_opens(message).await
+    }
+    async fn purge(
+        &self,
+        keep: crate::Keep,
+        progress: crate::Purge,
+        limit: u32,
+    ) -> Result<crate::Purge, StoreError> {
+        self.store.purge(keep, progress, limit).await
+    }
+    async fn over_its_time(&self, keep: crate::Keep) -> Result<crate::Purged, StoreError> {
+        self.store.over_its_time(keep).await
+    }
+    async fn traces(&self, address: &str) -> Result<crate::Traces, StoreError> {
+        self.store.traces(address).await
+    }
+    async fn forget(&self, address: &str) -> Result<crate::Traces, StoreError> {
+        self.store.forget(address).await
+    }
+}
+
+#[async_trait]
 impl Submissions for Scripted {
     async fn record_submission(&self, sender: &str, from: IpAddr, at: Timestamp) -> Result<(), StoreError> {
         self.store.record_submission(sender, from, at).await

@@ -3,6 +3,7 @@ use rusqlite_migration::{M, Migrations};
 use crate::sqlite::connection::Schema;
 use crate::sqlite::event_log::EVENT_LOG;
 use crate::sqlite::feedback::FEEDBACK;
+use crate::sqlite::privacy::PRIVACY;
 use crate::sqlite::submissions::SUBMISSIONS;
 use crate::sqlite::{revocation, suppression};
 
@@ -14,7 +15,14 @@ use crate::sqlite::{revocation, suppression};
 pub(crate) const SCHEMA: Schema =
     Schema { application_id: 0x5758_534c, migrations: Migrations::from_slice(STEPS), gives_room_back: false };
 const STEPS: &[M<'static>] =
-    &[M::up(FIRST), M::up(APP_PASSWORDS), M::up(EVENT_LOG), M::up(FEEDBACK), M::up(SUBMISSIONS)];
+const STEPS: &[M<'static>] = &[
+    M::up(FIRST),
+    M::up(APP_PASSWORDS),
+    M::up(EVENT_LOG),
+    M::up(FEEDBACK),
+    M::up(SUBMISSIONS),
+    M::up(PRIVACY),
+];
 
 const FIRST: &str = "
 PRAGMA application_id = 0x5758534c;

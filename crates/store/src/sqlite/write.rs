@@ -5,10 +5,12 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
 use crate::sqlite::feedback::write_feedback;
-use crate::sqlite::{revocation, submissions, suppression};
+use crate::sqlite::{revocation, submissions, suppression, privacy};
 use crate::{
     AppPassword, Event, EvidenceRule, Feedback, MessageOutcome, MessageRecord, SenderRecord, Settlement,
-    StoreError,
+    StoreError,;
+use crate::{
+    AppPassword, Event, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement, StoreError,;
 };
 
 /// One thing to remember. Doing it again changes nothing.
@@ -28,6 +30,16 @@ pub(crate) enum Write {
         now: Timestamp,
         limit: u32,
     },
+    Refuse {
+        address: String,
+        at: Timestamp,
+    },
+    Allow {
+        address: String,
+    },
+    LastOpen(LastOpen),
+    Purge(privacy::Batch),
+    Forget(privacy::Forget),
     Choice {
         sender: String,
         choice: Choice,
@@ -75,6 +87,29 @@ impl Write {
             }
             Self::DropEvidence { now, limit } => {
                 drop_evidence(db, *now, *limit).map_err(|e| StoreError::sqlite("deleting evidence", e))?;
+                Ok(None)
+            }
+            Self::Refuse { address, at } => {
+                privacy::refuse(db, address, *at)
+                    .map_err(|e| StoreError::sqlite("recording a refusal", e))?;
+                Ok(None)
+            }
+            Self::Allow { address } => {
+                privacy::allow(db, address).map_err(|e| StoreError::sqlite("taking a refusal back", e))?;
+                Ok(None)
+            }
+            Self::LastOpen(open) => {
+                privacy::record_last_open(db, *open)
+                    .map_err(|e| StoreError::sqlite("recording the day of an open", e))?;
+                Ok(None)
+            }
+            Self::Purge(batch) => {
+                privacy::delete(db, batch)
+                    .map_err(|e| StoreError::sqlite("deleting what is over its time", e))?;
+                Ok(None)
+            }
+            Self::Forget(forget) => {
+                forget.apply(db).map_err(|e| StoreError::sqlite("forgetting an address", e))?;
                 Ok(None)
             }
             Self::Choice { sender, choice, by, at } => {

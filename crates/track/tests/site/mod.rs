@@ -285,6 +285,47 @@ impl FeedbackLog for Fake {
 }
 
 #[async_trait]
+impl store::Privacy for Fake {
+    async fn parties(&self, _: RelayId) -> Result<Option<store::Parties>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn refused(&self, _: Vec<String>) -> Result<Vec<bool>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn refuse(&self, _: &str, _: Timestamp) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn allow(&self, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn recipient_facts(
+        &self,
+        _: RelayId,
+        _: Option<u16>,
+    ) -> Result<Option<store::RecipientFacts>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn record_last_open(&self, _: store::LastOpen) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn last_opens(&self, _: RelayId) -> Result<Vec<store::LastOpen>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn purge(&self, _: store::Keep, _: store::Purge, _: u32) -> Result<store::Purge, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn over_its_time(&self, _: store::Keep) -> Result<store::Purged, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn traces(&self, _: &str) -> Result<store::Traces, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn forget(&self, _: &str) -> Result<store::Traces, StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
 impl Submissions for Fake {
     async fn record_submission(&self, _: &str, _: IpAddr, _: Timestamp) -> Result<(), StoreError> {
         Err(StoreError::Closed)
