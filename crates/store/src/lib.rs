@@ -44,7 +44,7 @@ pub use queue::{
     Copies, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
     RecipientState, SqliteQueue,
 };
-pub use recorder::{Recorded, Recorder};
+pub use recorder::{Figures, Recorded, Recorder};
 pub use sender::SenderRecord;
 pub use sqlite::SqliteStore;
 pub use store::{MOST_APP_PASSWORDS, Store};

@@ -1,5 +1,3 @@
-use std::net::IpAddr;
-
 use envelope::{RelayId, Timestamp};
 use hyper::header::USER_AGENT;
 use hyper::http::request::Parts;
@@ -8,7 +6,7 @@ use serde_json::json;
 use store::Event;
 use verdict::{Context, Evidence, Kind};
 
-use crate::client_address::{client_address, client_https};
+use crate::client_address::{Visitor, client_address, client_https};
 use crate::endpoint::{Endpoint, KeepAddress, KeepAgent};
 
 /// A user agent longer than this is cut: no honest one is, and rules and store should not carry it.
@@ -48,13 +46,6 @@ pub(crate) struct Hit {
     message: RelayId,
     recipient: Recipient,
     link: Option<u16>,
-}
-
-/// Where a request came in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Visitor {
-    pub(crate) peer: IpAddr,
-    pub(crate) tls: bool,
 }
 
 impl Hit {

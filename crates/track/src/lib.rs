@@ -11,16 +11,23 @@ mod server;
 mod endpoint;
 mod network;
 
+mod place;
+mod proxy_header;
+
 mod client_address;
 mod hit;
+mod meter;
+mod request_path;
+mod unrecorded;
 mod visit;
 
 mod answer;
 mod page;
 
+mod courteous;
 mod event;
 mod guarded;
 
-pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits};
+pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits, Quota};
 pub use network::{Network, NetworkError};
 pub use server::serve;
