@@ -12,8 +12,8 @@ mod choice;
 mod event;
 mod feedback;
 mod message;
-mod revocation;
 mod privacy;
+mod revocation;
 mod sender;
 mod settling;
 mod submissions;
@@ -54,7 +54,7 @@ pub use queue::{
     Copies, Footing, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient,
     RecipientOutcome, RecipientState, SqliteQueue,
 };
-pub use recorder::{Recorded, Recorder};
+pub use recorder::{Figures, Recorded, Recorder};
 pub use revocation::{MOST_REVOCATIONS, Revocation, Revocations, StoredRevocation};
 pub use sender::SenderRecord;
 pub use settling::{EvidenceRule, Settlement, Settling};

@@ -25,7 +25,10 @@ use tokio::sync::watch;
 
 use crate::worker::Worker;
 use crate::{
-    AppPassword, Event, EvidenceRule, Feedback, FeedbackLog, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, RecipientFeedback, SavedChoice, SenderRecord, Settlement, Settling, Store, StoreError, StoredEvent, SubmissionAddress, Submissions, Keep, LastOpen, Parties, Privacy, Purge, Purged, RecipientFacts, Traces,
+    AppPassword, Event, Feedback, FeedbackLog, Keep, LastOpen, MessageFilter, MessageOutcome, MessageRecord,
+    MessageSummary, Parties, Privacy, Purge, Purged, RecipientFacts, RecipientFeedback, SavedChoice,
+    SenderRecord, Settlement, Settling, Store, StoreError, StoredEvent, SubmissionAddress, Submissions,
+    Traces,
 };
 use readers::Readers;
 use records::Records;

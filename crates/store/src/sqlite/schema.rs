@@ -14,13 +14,14 @@ use crate::sqlite::{revocation, suppression};
 /// "WXSL": which program's file this is.
 pub(crate) const SCHEMA: Schema =
     Schema { application_id: 0x5758_534c, migrations: Migrations::from_slice(STEPS), gives_room_back: false };
-const STEPS: &[M<'static>] =
 const STEPS: &[M<'static>] = &[
     M::up(FIRST),
     M::up(APP_PASSWORDS),
     M::up(EVENT_LOG),
     M::up(FEEDBACK),
     M::up(SUBMISSIONS),
+    M::up(revocation::SCHEMA),
+    M::up(suppression::SCHEMA),
     M::up(PRIVACY),
 ];
 

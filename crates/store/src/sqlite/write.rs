@@ -5,12 +5,10 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
 use crate::sqlite::feedback::write_feedback;
-use crate::sqlite::{revocation, submissions, suppression, privacy};
+use crate::sqlite::{privacy, revocation, submissions, suppression};
 use crate::{
-    AppPassword, Event, EvidenceRule, Feedback, MessageOutcome, MessageRecord, SenderRecord, Settlement,
-    StoreError,;
-use crate::{
-    AppPassword, Event, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement, StoreError,;
+    AppPassword, Event, Feedback, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement,
+    StoreError,
 };
 
 /// One thing to remember. Doing it again changes nothing.

@@ -7,8 +7,8 @@ use super::document::{Document, Entry, Section};
 use super::problems::Complaint;
 use super::settings::{
     Certificate, Config, IntelConfig, LimitsConfig, Links, Listener, LogAddresses, LogConfig, LogFormat,
-    LogLevel, LoginPlace, PixelPosition, Privacy, SenderConfig, StoreAgent, StoreConfig, StoreIp, Throttle,
-    Tracking, UpstreamConfig, UpstreamLogin,
+    LogLevel, LoginPlace, PixelPosition, SenderConfig, StoreConfig, Throttle, Tracking, UpstreamConfig,
+    UpstreamLogin,
 };
 use super::surroundings::{Surroundings, system_host_name};
 use crate::rule_book;
