@@ -1,3 +1,4 @@
+mod api_token;
 pub(crate) mod connection;
 mod event_log;
 mod feedback;

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
 use crate::sqlite::feedback::write_feedback;
-use crate::sqlite::{privacy, revocation, submissions, suppression};
+use crate::sqlite::{api_token, privacy, revocation, submissions, suppression};
 use crate::{
     AppPassword, Event, Feedback, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement,
     StoreError,
@@ -50,6 +50,7 @@ pub(crate) enum Write {
         sender: String,
         label: String,
     },
+    ApiToken(api_token::Change),
     Revocation(revocation::Change),
     Suppression(suppression::Change),
     #[cfg(test)]
@@ -131,6 +132,7 @@ impl Write {
                     .map_err(|e| StoreError::sqlite("removing an app password", e))?;
                 Ok(None)
             }
+            Self::ApiToken(change) => change.apply(db).map(|()| None),
             Self::Revocation(change) => change.apply(db).map(|()| None),
             Self::Suppression(change) => change.apply(db),
             #[cfg(test)]
