@@ -43,6 +43,9 @@ pub(crate) enum Command {
     /// Adds and lists people who may send
     #[command(subcommand)]
     Sender(SenderCommand),
+    /// Makes, lists and removes tokens for the API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Tests, lists and signs in at the providers mail goes out to
     #[command(subcommand)]
     Upstream(UpstreamCommand),
@@ -232,6 +235,59 @@ pub(crate) struct EventsArgs {
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `waxseal token …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Makes a token and prints it, once
+    Add(TokenAddArgs),
+    /// Lists tokens, not their secrets
+    List(TokenListArgs),
+    /// Takes a token back
+    Remove(TokenRemoveArgs),
+}
+
+/// `waxseal token add`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenAddArgs {
+    /// Whose it is: a sender's address
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: String,
+    /// What it is for, in your words
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: String,
+    /// What may be done with it: read, correct, feedback, everyone (the same for every sender's mail)
+    #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
+    pub(crate) scope: Vec<String>,
+    /// After so many days it ends
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) days: Option<u32>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `waxseal token list`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenListArgs {
+    /// Only this sender's
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `waxseal token remove`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenRemoveArgs {
+    /// Its name, as `waxseal token list` shows it
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
 }
 
 /// `waxseal ingest`.

@@ -18,6 +18,7 @@ mod run;
 mod signals;
 mod wiring;
 
+mod backstage;
 mod check;
 mod demo;
 mod events;
@@ -27,6 +28,7 @@ mod output;
 mod preview;
 mod queue;
 mod sender;
+mod token;
 mod upstream_command;
 
 mod app_password;
@@ -71,6 +73,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Verdict(args) => verdict::verdict(&args),
         Command::Intel(command) => intel::intel(command),
         Command::Queue(command) => in_runtime(queue::queue(command)),
+        Command::Token(command) => in_runtime(token::token(command)),
         Command::Upstream(command) => in_runtime(upstream_command::upstream(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
         Command::Keys(command) => keys_command::keys(command),

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::doors::{self, Behind, MailDoor, TIME_TO_CLOSE};
 use crate::exit::{self, Failure, Outcome};
 use crate::house::{House, Serving};
-use crate::{check, key_file, logging, signals, wiring};
+use crate::{backstage, check, key_file, logging, signals, wiring};
 
 /// Runs the relay and the tracking endpoint, or one of them, in the foreground until a signal.
 pub(crate) async fn run(args: &RunArgs) -> Outcome {
@@ -98,6 +98,7 @@ async fn open(
     clock: Arc<dyn Clock>,
     shutdown: &watch::Receiver<bool>,
 ) -> anyhow::Result<Serving> {
+    let api_clock = clock.clone();
     let certificate = doors::certificate(config)?;
     let mail_doors = match &house.relay {
         Some(relay) => {
@@ -135,6 +136,14 @@ async fn open(
             dispatcher.run().await;
             Ok(())
         });
+    }
+    if let Some(listen) = config.console
+        && house.relay.is_some()
+    {
+        let socket = doors::bind(listen).await?;
+        let api = backstage::api(house, api_clock);
+        let stop = shutdown.clone();
+        serving.spawn(async move { Ok(console::serve_api(socket, api, stop).await?) });
     }
     tokio::spawn(house.replaying());
     Ok(serving)

@@ -658,7 +658,17 @@ pub(super) static KEYS: &[Key] = &[
         Needed("\"hygiene\""),
         "off | hygiene | pseudonymous | full.",
     ),
-    later("console"),
+    // ── console
+    holder("console", Kind::Table, "The API, for programs; the senders' pages will be there too."),
+    key(
+        "console.listen",
+        Kind::Listen,
+        Optional("\"127.0.0.1:8080\""),
+        "IP address and port, a loopback one; not set: there is no API. `waxseal token add` lets a program in.",
+    ),
+    later("console.base_url"),
+    later("console.login"),
+    later("console.session"),
     later("sharing"),
     later("admin"),
     later("notify"),

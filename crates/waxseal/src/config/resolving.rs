@@ -31,6 +31,7 @@ impl Resolving<'_> {
         let certificate = self.certificate();
         let listeners = self.listeners(certificate.as_ref());
         let tracking = self.tracking(certificate.as_ref());
+        let console = self.console();
         self.addresses(tracking.as_ref());
         let upstreams = self.upstreams();
         let login_order = self.login_order(&upstreams, &listeners);
@@ -55,6 +56,7 @@ impl Resolving<'_> {
             },
             senders,
             privacy: self.privacy()?,
+            console,
             intel: intel?,
             store: self.store()?,
             limits: limits?,

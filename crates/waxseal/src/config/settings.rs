@@ -32,6 +32,8 @@ pub struct Config {
     pub senders: Vec<SenderConfig>,
     /// What is kept about recipients.
     pub privacy: Privacy,
+    /// Where the API listens.
+    pub console: Option<SocketAddr>,
     /// What people are told from machines by.
     pub intel: IntelConfig,
     /// Where things are kept.

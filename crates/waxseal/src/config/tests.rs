@@ -113,6 +113,7 @@ fn the_shortest_file_that_runs() {
                 about_field: false,
                 contact: None,
             },
+            console: None,
             intel: IntelConfig { rules: None, lists: std::path::PathBuf::from("/var/lib/waxseal/intel") },
             store: StoreConfig {
                 database: "/var/lib/waxseal/waxseal.db".into(),
@@ -258,6 +259,7 @@ fn every_key_is_heard() {
         ("limits.in_flight", &[], "'1GB'"),
         ("limits.rewrite_time", &[], "'100ms'"),
         ("limits.shutdown_grace", &[], "'0s'"),
+        ("console.listen", &[], "'127.0.0.1:8082'"),
         ("intel.rules", &[], "'verdicts.toml'"),
         ("intel.lists", &[], "'lists'"),
         ("log.level", &[], "'debug'"),
