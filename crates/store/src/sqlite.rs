@@ -1,3 +1,4 @@
+mod choices;
 pub(crate) mod connection;
 pub(crate) mod held_file;
 mod read;
@@ -20,6 +21,7 @@ use crate::{
     AppPassword, Event, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice,
     SenderRecord, Store, StoreError, StoredEvent,
 };
+use choices::Choices;
 use readers::Readers;
 use records::Records;
 use schema::SCHEMA;
@@ -37,6 +39,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Arc<Worker<Writer<Records>>>,
     committed: watch::Receiver<i64>,
+    choices: Choices,
 }
 
 /// How long another program's lock is waited for. The relay waits a second for us, and twice that is enough
@@ -64,7 +67,12 @@ impl SqliteStore {
         let path = file.path().to_owned();
         let writer =
             Worker::spawn(writer).map_err(|e| StoreError::file("starting a thread for", &path, e))?;
-        Ok(Self { readers: Readers::new(file, busy), writer: Arc::new(writer), committed })
+        Ok(Self {
+            readers: Readers::new(file, busy),
+            writer: Arc::new(writer),
+            committed,
+            choices: Choices::default(),
+        })
     }
 
     /// Waits for the readers, commits what waits and closes the file. Every clone is closed with it.
@@ -112,8 +120,15 @@ impl Store for SqliteStore {
     }
 
     async fn saved_choice(&self, sender: &str) -> Result<Option<SavedChoice>, StoreError> {
-        let sender = sender.to_owned();
-        self.readers.read("reading a saved choice", move |db| read::saved_choice(db, &sender)).await
+        let asked = match self.choices.of(sender) {
+            Ok(choice) => return Ok(choice),
+            Err(asked) => asked,
+        };
+        let whose = sender.to_owned();
+        let choice =
+            self.readers.read("reading a saved choice", move |db| read::saved_choice(db, &whose)).await?;
+        self.choices.learn(sender, choice, asked);
+        Ok(choice)
     }
 
     async fn save_choice(
@@ -123,7 +138,12 @@ impl Store for SqliteStore {
         by: Option<RelayId>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.writer.commit(Write::Choice { sender: sender.to_owned(), choice, by, at }).await
+        // Before, so that nobody learns the old one while it is written, and after, for those who did. Of one that is
+        // given up in between and still committed the old one is believed for a second.
+        self.choices.forget(sender);
+        let saved = self.writer.commit(Write::Choice { sender: sender.to_owned(), choice, by, at }).await;
+        self.choices.forget(sender);
+        saved
     }
 
     async fn sender(&self, login: &str) -> Result<Option<SenderRecord>, StoreError> {
