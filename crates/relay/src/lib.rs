@@ -16,6 +16,7 @@ mod fault;
 mod history;
 mod identity;
 mod in_time;
+mod newly_queued;
 mod notification;
 mod passwords;
 mod provider;
