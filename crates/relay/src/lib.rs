@@ -17,6 +17,7 @@ mod feedback;
 mod history;
 mod identity;
 mod in_time;
+mod newly_queued;
 mod notification;
 mod passwords;
 mod provider;

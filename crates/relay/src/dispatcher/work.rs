@@ -14,6 +14,7 @@ use super::handoff::{Answered, Handoff, Outcome, hand_on};
 use super::records::Update;
 use super::{Done, OCTETS_A_PERMIT, Outlet, Shared};
 use crate::event;
+use crate::newly_queued::Fresh;
 use crate::notification::{Answer, News, Notification, Told};
 use crate::rewriting::Tracking;
 use crate::settings::Retry;
@@ -44,13 +45,22 @@ fn is_late(message: &QueuedMessage, now: Timestamp) -> bool {
 }
 
 impl Shared {
-    /// One message that is due: handed on, and what came of it written down.
-    pub(super) async fn work(self: Arc<Self>, id: envelope::RelayId, upstream: String, place: Place) -> Done {
+    /// One message that is due: handed on, and what came of it written down. `fresh`: it is in memory still.
+    pub(super) async fn work(
+        self: Arc<Self>,
+        id: envelope::RelayId,
+        upstream: String,
+        fresh: Option<Fresh>,
+        place: Place,
+    ) -> Done {
         let Some(outlet) = self.upstreams.get(&upstream) else { return Done::NotNow };
-        let message = match self.waiting_message(id).await {
-            Ok(Some(message)) => message,
-            Ok(None) => return Done::Settled,
-            Err(error) => return not_now("reading a message", &error),
+        let (message, content) = match fresh.filter(Fresh::is_fresh) {
+            Some(fresh) => (fresh.message, Some(fresh.content)),
+            None => match self.waiting_message(id).await {
+                Ok(Some(message)) => (message, None),
+                Ok(None) => return Done::Settled,
+                Err(error) => return not_now("reading a message", &error),
+            },
         };
         let due = due_recipients(&message, self.now());
         if due.is_empty() {
@@ -59,12 +69,15 @@ impl Shared {
         let Ok(_memory) = self.memory.acquire_many(self.permits_for(&message)).await else {
             return Done::NotNow;
         };
-        let content = match self.queue.content(id).await {
-            Ok(content) => Arc::new(content),
-            Err(error @ StoreError::Damaged { .. }) => return self.set_aside(&message, &error).await,
-            // Somebody deleted it just now.
-            Err(StoreError::NotQueued { .. }) => return Done::Settled,
-            Err(error) => return not_now("reading a message's content", &error),
+        let content = match content {
+            Some(content) => content,
+            None => match self.queue.content(id).await {
+                Ok(content) => Arc::new(content),
+                Err(error @ StoreError::Damaged { .. }) => return self.set_aside(&message, &error).await,
+                // Somebody deleted it just now.
+                Err(StoreError::NotQueued { .. }) => return Done::Settled,
+                Err(error) => return not_now("reading a message's content", &error),
+            },
         };
         self.hand_on_to(outlet, message, &content, due, place).await
     }

@@ -230,24 +230,23 @@ fn signed(number: u64) -> i64 {
 // rows that would not change are not written.
 
 fn write_recipients(db: &Connection, key: i64, record: &MessageRecord) -> rusqlite::Result<()> {
-    for (position, recipient) in record.recipients.iter().enumerate() {
-        execute(
-            db,
-            "INSERT INTO recipient (message, position, number, address, code, reply)
+    let mut write = db.prepare_cached(
+        "INSERT INTO recipient (message, position, number, address, code, reply)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (message, position) DO UPDATE SET number = excluded.number,
                  address = excluded.address, code = excluded.code, reply = excluded.reply
              WHERE (number, address COLLATE BINARY, code, reply)
                  IS NOT (excluded.number, excluded.address, excluded.code, excluded.reply)",
-            params![
-                key,
-                place(position),
-                recipient.index,
-                recipient.address,
-                recipient.code,
-                recipient.reply
-            ],
-        )?;
+    )?;
+    for (position, recipient) in record.recipients.iter().enumerate() {
+        write.execute(params![
+            key,
+            place(position),
+            recipient.index,
+            recipient.address,
+            recipient.code,
+            recipient.reply
+        ])?;
     }
     let beyond = "DELETE FROM recipient WHERE message = ?1 AND position >= ?2";
     execute(db, beyond, params![key, place(record.recipients.len())])?;
@@ -255,24 +254,17 @@ fn write_recipients(db: &Connection, key: i64, record: &MessageRecord) -> rusqli
 }
 
 fn write_links(db: &Connection, key: i64, record: &MessageRecord) -> rusqlite::Result<()> {
-    for (position, link) in record.links.iter().enumerate() {
-        execute(
-            db,
-            "INSERT INTO link (message, position, number, href, target, kept)
+    let mut write = db.prepare_cached(
+        "INSERT INTO link (message, position, number, href, target, kept)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (message, position) DO UPDATE SET number = excluded.number, href = excluded.href,
                  target = excluded.target, kept = excluded.kept
              WHERE (number, href, target, kept)
                  IS NOT (excluded.number, excluded.href, excluded.target, excluded.kept)",
-            params![
-                key,
-                place(position),
-                link.index,
-                link.href,
-                link.target,
-                link.kept.map(envelope::Reason::code)
-            ],
-        )?;
+    )?;
+    for (position, link) in record.links.iter().enumerate() {
+        let kept = link.kept.map(envelope::Reason::code);
+        write.execute(params![key, place(position), link.index, link.href, link.target, kept])?;
     }
     let beyond = "DELETE FROM link WHERE message = ?1 AND position >= ?2";
     execute(db, beyond, params![key, place(record.links.len())])?;
