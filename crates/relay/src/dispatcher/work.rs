@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use envelope::{Choice, ForwardPath, ReversePath, Timestamp};
+use envelope::{Choice, ForwardPath, Mailbox, ReversePath, Timestamp, TrackingMode};
 use seal::Recipient;
 use store::{
     Copies, NewMessage, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome, RecipientState,
@@ -22,6 +22,17 @@ use crate::settings::Retry;
 const LONG: Duration = Duration::from_hours(4);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What of `choice` goes into one recipient's copy.
+fn choice_for(choice: Choice, mode: TrackingMode, is_sender: bool) -> Choice {
+    match mode {
+        TrackingMode::Off => Choice::NONE,
+        // One's own copy: its opens would all be one's own.
+        mode => {
+            Choice { opens: choice.opens && !is_sender, links: choice.links && mode != TrackingMode::Hygiene }
+        }
+    }
+}
 
 /// Is there something to do for it even if its provider takes nothing?
 pub(super) fn is_old(message: &QueuedMessage, retry: &Retry, now: Timestamp) -> bool {
@@ -122,11 +133,11 @@ impl Shared {
             ForwardPath::Mailbox(mailbox) => mailbox.as_str().eq_ignore_ascii_case(&message.sender),
             ForwardPath::Postmaster => false,
         };
+        let mode = settings.modes.of(&message.sender, recipient.forward_path.mailbox().map(Mailbox::as_str));
         let tracking = Tracking {
             id: message.id,
             recipient: Recipient::Index(recipient.index),
-            // One's own copy: its opens would all be one's own.
-            choice: Choice { opens: choice.opens && !is_sender, ..choice },
+            choice: choice_for(choice, mode, is_sender),
             keys: relay.keys.clone(),
             base_url: settings.base_url.clone(),
             rewriting: settings.rewriting.clone(),
