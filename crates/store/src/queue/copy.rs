@@ -22,6 +22,7 @@ pub(crate) struct Copy {
 }
 
 #[derive(Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "as many as a message has")]
 struct Line<'a> {
     id: Cow<'a, str>,
     at: i64,
@@ -120,7 +121,7 @@ pub(crate) fn of_line(line: &str) -> Option<Copy> {
             index: to.n,
             forward_path: forward_path_of(&to.path)?,
             parameters: RcptParameters {
-                notify: known(to.notify.as_deref(), notify_of)?,
+                notify: known(to.notify.as_deref(), notify_of).ok()?,
                 orcpt: to.orcpt.as_deref().map(str::to_owned),
             },
             state: RecipientState::Waiting,
@@ -138,9 +139,9 @@ pub(crate) fn of_line(line: &str) -> Option<Copy> {
         reverse_path: reverse_path_of(&line.from)?,
         parameters: MailParameters {
             size: line.size,
-            body: known(line.body.as_deref(), body_of)?,
+            body: known(line.body.as_deref(), body_of).ok()?,
             smtputf8: line.smtputf8,
-            ret: known(line.ret.as_deref(), ret_of)?,
+            ret: known(line.ret.as_deref(), ret_of).ok()?,
             envid: line.envid.map(Cow::into_owned),
             require_tls: line.require_tls,
         },
@@ -175,11 +176,10 @@ pub(crate) fn of_head(octets: &[u8]) -> Option<Copy> {
     of_line(std::str::from_utf8(line).ok()?)
 }
 
-fn known<T>(text: Option<&str>, of: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
-    match text {
-        None => Some(None),
-        Some(text) => of(text).map(Some),
-    }
+struct UnknownWord;
+
+fn known<T>(text: Option<&str>, of: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, UnknownWord> {
+    text.map(|text| of(text).ok_or(UnknownWord)).transpose()
 }
 
 fn own_checksum(json: &str) -> String {
