@@ -467,6 +467,8 @@ pub(crate) enum QueueCommand {
     Release(QueueArgs),
     /// Deletes a message for good; nobody is told
     Delete(QueueDeleteArgs),
+    /// Puts a message that was set aside, or the file of one, back into the queue
+    Restore(QueueRestoreArgs),
     /// Tries everything that waits at once
     Flush(ConfigArg),
 }
@@ -507,6 +509,25 @@ pub(crate) struct QueueShowArgs {
     /// Print what is handed on, header and body, and nothing else
     #[arg(long, conflicts_with = "json")]
     pub(crate) content: bool,
+}
+
+/// `waxseal queue restore`.
+#[derive(Debug, Args)]
+pub(crate) struct QueueRestoreArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The message's id, or the last eight digits of it; or a file that `queue list` names
+    #[arg(value_name = "ID|FILE")]
+    pub(crate) what: String,
+    /// Of a file: whose message it is, and who hears of failures
+    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    pub(crate) from: Option<String>,
+    /// Of a file: whom it is for; once for each
+    #[arg(long, value_name = "ADDRESS", requires = "from")]
+    pub(crate) to: Vec<String>,
+    /// Of a file: the upstream it goes to; needed when there are several
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub(crate) upstream: Option<String>,
 }
 
 /// `waxseal queue delete`.

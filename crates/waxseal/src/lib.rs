@@ -20,6 +20,7 @@ mod wiring;
 
 mod backstage;
 mod check;
+mod damaged;
 mod demo;
 mod events;
 mod keys_command;

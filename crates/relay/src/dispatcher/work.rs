@@ -13,6 +13,7 @@ use super::gate::Place;
 use super::handoff::{Answered, Handoff, Outcome, hand_on};
 use super::records::Update;
 use super::{Done, OCTETS_A_PERMIT, Outlet, Shared};
+use crate::conversation::grew_over;
 use crate::event;
 use crate::newly_queued::Fresh;
 use crate::notification::{Answer, News, Notification, Told};
@@ -166,10 +167,16 @@ impl Shared {
         if !copy.is_tracked() {
             return copy.content;
         }
-        match relay.about_field(message.id, recipient) {
+        let copy = match relay.about_field(message.id, recipient) {
             field if field.is_empty() => copy.content,
             field => Arc::new([&field, copy.content.as_slice()].concat()),
+        };
+        // What we add must not take it over the provider's limit.
+        let limit = outlet.link.pool.largest_message();
+        if limit.is_some_and(|limit| grew_over(limit, content.len(), copy.len())) {
+            return content.clone();
         }
+        copy
     }
 
     /// A message that is given up, or late, and whose provider takes nothing.
