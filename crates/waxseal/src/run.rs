@@ -78,6 +78,8 @@ async fn open(
             Ok(())
         });
     }
+    // Nobody waits for it: until it is read, devices of rare programs are told less closely.
+    tokio::task::spawn_blocking(verdict::load_families);
     let (keep_address, keep_agent) = wiring::keeps(config);
     let proxies = config.tracking.trusted_proxies.iter().map(|network| network.to_string().parse());
     let endpoint = Arc::new(Endpoint {
