@@ -98,7 +98,9 @@ pub fn device(user_agent: &str) -> Option<Device> {
     if system == System::Unrecognised && user_agent.contains("ms-office") {
         system = System::Windows(100);
     }
-    let ours = client_name(agent.client, system);
+    // Inside some app it is the engine only.
+    let is_engine = agent.embedded && agent.client == Client::Chrome;
+    let ours = client_name(agent.client, system).filter(|_| !is_engine);
     // Where ours is the engine's name, or none, the list may know the program.
     let client = match agent.client {
         Client::Chrome | Client::WebView | Client::AppLoader | Client::Unrecognised => {
