@@ -80,7 +80,11 @@ pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 }
 
 /// A whole number from 0; larger ones than fit are the largest.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be whole and not negative")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to be whole and not negative"
+)]
 pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     match number(deserializer)? {
         None => Ok(None),
@@ -171,8 +175,7 @@ pub(crate) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ve
         fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
             let each = text.split([',', ' ']).filter(|text| !text.is_empty());
             each.map(|text| {
-                parse_address(text)
-                    .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &"an IP address"))
+                parse_address(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &"an IP address"))
             })
             .collect()
         }

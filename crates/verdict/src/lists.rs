@@ -170,10 +170,12 @@ impl Lists {
     /// What would change if `newer`'s list of this name took the place of ours.
     pub fn change(&self, newer: &Self, name: &str) -> ListChange {
         let mut change = if name == crawlers::NAME {
-            let of = |lists: &Self| lists.crawlers.as_ref().map(|list| list.patterns.clone()).unwrap_or_default();
+            let of =
+                |lists: &Self| lists.crawlers.as_ref().map(|list| list.patterns.clone()).unwrap_or_default();
             ListChange::between(&of(self), &of(newer))
         } else {
-            let of = |lists: &Self| lists.networks.get(name).map(|list| list.prefixes.clone()).unwrap_or_default();
+            let of =
+                |lists: &Self| lists.networks.get(name).map(|list| list.prefixes.clone()).unwrap_or_default();
             let (before, after) = (of(self), of(newer));
             let mut change = ListChange::between(&before, &after);
             let has_v6 = |prefixes: &[Prefix]| prefixes.iter().any(|prefix| matches!(prefix, Prefix::V6(..)));
@@ -194,7 +196,8 @@ impl Lists {
         } else if change.after * PLAUSIBLE_REMAINDER < change.before {
             change.doubts.push(format!("has only {} of {} entries left", change.after, change.before));
         }
-        let date = |lists: &Self| lists.info().into_iter().find(|list| list.name == name).and_then(|list| list.date);
+        let date =
+            |lists: &Self| lists.info().into_iter().find(|list| list.name == name).and_then(|list| list.date);
         if let (Some(before), Some(after)) = (date(self), date(newer))
             && after < before
         {
@@ -223,7 +226,8 @@ impl Lists {
 
 impl Head {
     fn read(text: &str) -> Self {
-        let comments = || text.lines().map_while(|line| line.trim_start_matches('\u{feff}').strip_prefix('#'));
+        let comments =
+            || text.lines().map_while(|line| line.trim_start_matches('\u{feff}').strip_prefix('#'));
         let field = |name: &str| {
             comments().find_map(|comment| {
                 let (found, value) = comment.split_once(':')?;
@@ -279,7 +283,11 @@ mod tests {
         let lists = Lists::builtin();
         for (name, text) in NETWORKS {
             let examples = if *name == "vultr" { 4 } else { 0 };
-            assert_eq!(lists.network(name).unwrap().prefixes.len() + examples, entries(text).count(), "{name}");
+            assert_eq!(
+                lists.network(name).unwrap().prefixes.len() + examples,
+                entries(text).count(),
+                "{name}"
+            );
             assert!(text.ends_with('\n'), "{name}: concatenated files would run together");
         }
         assert!(include_str!("../../../config/networks/README.md").contains(NETWORKS_DATE));
@@ -303,11 +311,16 @@ mod tests {
         let mut lists = Lists::default();
         lists.put("mine", "10.0.0.0/8\n10.0.0.0/9", None).unwrap();
         lists
-            .put("mine", "# date: 2026-11-01\n# source: me\n192.0.2.0/25\n2001:db8:1::/48\n192.0.0.0/16,GB,,London,", None)
+            .put(
+                "mine",
+                "# date: 2026-11-01\n# source: me\n192.0.2.0/25\n2001:db8:1::/48\n192.0.0.0/16,GB,,London,",
+                None,
+            )
             .unwrap();
         assert_eq!(lists.network("mine").unwrap().prefixes, [Prefix::V4(0xC000_0000, 0xC000_FFFF)]);
         lists.put("undated", "\u{feff}10.0.0.0/8", Some("2026-10-01")).unwrap();
-        let told: Vec<_> = lists.info().into_iter().map(|list| (list.name, list.entries, list.date)).collect();
+        let told: Vec<_> =
+            lists.info().into_iter().map(|list| (list.name, list.entries, list.date)).collect();
         assert_eq!(
             told,
             [
@@ -324,12 +337,18 @@ mod tests {
             lists.put(name, text, None).unwrap();
             lists
         };
-        let old = with("mine", "# date: 2026-08-22\n192.0.0.0/24\n192.0.1.0/24\n198.18.0.0/24\n2001:db9::/32\n");
+        let old =
+            with("mine", "# date: 2026-08-22\n192.0.0.0/24\n192.0.1.0/24\n198.18.0.0/24\n2001:db9::/32\n");
         for (text, added, removed, doubts) in [
             ("# date: 2026-09-01\n192.0.0.0/24\n192.0.1.0/24\n2001:db9::/32\n2001:dba::/32\n", 1, 1, vec![]),
             ("# a comment\n", 0, 4, vec!["is empty"]),
             ("192.0.0.0/24\n", 0, 3, vec!["has lost all of IPv6", "has only 1 of 4 entries left"]),
-            ("192.0.0.0/24\n192.0.1.0/24\n0.0.0.0/0\n2001:db9::/32\n", 1, 1, vec!["holds a network wider than anybody's"]),
+            (
+                "192.0.0.0/24\n192.0.1.0/24\n0.0.0.0/0\n2001:db9::/32\n",
+                1,
+                1,
+                vec!["holds a network wider than anybody's"],
+            ),
             (
                 "# date: 2026-08-01\n192.0.0.0/24\n192.0.1.0/24\n198.18.0.0/24\n2001:db9::/32\n",
                 0,
@@ -338,7 +357,11 @@ mod tests {
             ),
         ] {
             let change = old.change(&with("mine", text), "mine");
-            assert_eq!((change.added, change.removed, change.doubts), (added, removed, doubts.into_iter().map(str::to_owned).collect()), "{text}");
+            assert_eq!(
+                (change.added, change.removed, change.doubts),
+                (added, removed, doubts.into_iter().map(str::to_owned).collect()),
+                "{text}"
+            );
         }
         let (old, new) = (with(crawlers::NAME, "abot\nbbot\n"), with(crawlers::NAME, "bbot\ncbot\n"));
         let change = old.change(&new, crawlers::NAME);

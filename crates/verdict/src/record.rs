@@ -100,7 +100,10 @@ mod tests {
             Some(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
         };
         for (text, pairs) in [
-            (r#"{"X-Moz":"prefetch","DNT":1,"Accept":null}"#, [("x-moz", "prefetch"), ("dnt", "1")].as_slice()),
+            (
+                r#"{"X-Moz":"prefetch","DNT":1,"Accept":null}"#,
+                [("x-moz", "prefetch"), ("dnt", "1")].as_slice(),
+            ),
             (r#"[["X-Moz","prefetch"],["accept",null]]"#, &[("x-moz", "prefetch")]),
             (r#"[{"name":"X-Moz","value":"prefetch","odd":[]}]"#, &[("x-moz", "prefetch")]),
             (r#"["X-Moz: prefetch"]"#, &[("x-moz", "prefetch")]),
@@ -131,12 +134,9 @@ mod tests {
         assert_eq!((context.self_cookie_valid, context.recipient_is_sender), (Some(true), Some(false)));
         assert_eq!(context.sender_ips.len(), 2);
         assert_eq!(context.earlier_click_other_source_s, Some(12.0));
-        for (text, expected) in [
-            (r#""AS15169""#, Some(15169)),
-            (r#""15169""#, Some(15169)),
-            ("null", None),
-            (r#""""#, None),
-        ] {
+        for (text, expected) in
+            [(r#""AS15169""#, Some(15169)), (r#""15169""#, Some(15169)), ("null", None), (r#""""#, None)]
+        {
             assert_eq!(read(&format!(r#"{{"kind":"open","asn":{text}}}"#)).asn, expected, "{text}");
         }
         for (text, expected) in [

@@ -128,9 +128,14 @@ fn update(args: &IntelUpdateArgs) -> Outcome {
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     for list in &fresh {
-        write(&folder, list).with_context(|| format!("cannot write {} into {}", list.name, folder.display()))?;
+        write(&folder, list)
+            .with_context(|| format!("cannot write {} into {}", list.name, folder.display()))?;
     }
-    eprintln!("{} lists are in {}; `waxseal run` uses them from its next start", fresh.len(), folder.display());
+    eprintln!(
+        "{} lists are in {}; `waxseal run` uses them from its next start",
+        fresh.len(),
+        folder.display()
+    );
     Ok(exit::OK)
 }
 
@@ -159,7 +164,11 @@ fn read(found: &Found, args: &IntelUpdateArgs, current: &Lists) -> Result<Fresh,
             doubts.push(format!("may have been cut: {file} does not end with a line end"));
         }
         if let Err(error) = Lists::default().put(&found.name, &entries, None) {
-            troubles.push(Trouble { file: file.clone(), line: Some(error.line), text: error.what.to_owned() });
+            troubles.push(Trouble {
+                file: file.clone(),
+                line: Some(error.line),
+                text: error.what.to_owned(),
+            });
         }
         latest = latest.max(changed_on(file));
         text += &entries;

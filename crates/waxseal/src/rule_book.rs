@@ -238,7 +238,9 @@ mod tests {
         let rules = read(None, Some(folder.path())).unwrap();
         let told = rules.networks_of("198.18.7.9".parse().ok(), None);
         assert_eq!(told.len(), 1, "{told:?}");
-        assert!(rules.networks_of("104.28.42.1".parse().ok(), None).iter().all(|net| net.id != "apple_relay"));
+        assert!(
+            rules.networks_of("104.28.42.1".parse().ok(), None).iter().all(|net| net.id != "apple_relay")
+        );
         let mut evidence = ::verdict::Evidence::new(::verdict::Kind::Click);
         evidence.user_agent = Some("wombat/1".to_owned());
         assert_eq!(rules.judge(&evidence).reasons[0], "bot_list");

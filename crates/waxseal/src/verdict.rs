@@ -139,9 +139,9 @@ struct Judged {
 fn evidence(args: &VerdictArgs) -> anyhow::Result<Evidence> {
     let mut context = Map::new();
     for pair in &args.context {
-        let (key, value) = pair
-            .split_once('=')
-            .with_context(|| format!("--context is KEY=VALUE, for example links_in_message=4; not {pair:?}"))?;
+        let (key, value) = pair.split_once('=').with_context(|| {
+            format!("--context is KEY=VALUE, for example links_in_message=4; not {pair:?}")
+        })?;
         let key = key.trim();
         known_key(key)?;
         // Numbers, true, false and lists as they are; everything else is text.
@@ -150,9 +150,8 @@ fn evidence(args: &VerdictArgs) -> anyhow::Result<Evidence> {
     }
     let mut headers = Vec::new();
     for line in &args.headers {
-        let (name, value) = line
-            .split_once(':')
-            .with_context(|| format!("--header is 'Name: value'; not {line:?}"))?;
+        let (name, value) =
+            line.split_once(':').with_context(|| format!("--header is 'Name: value'; not {line:?}"))?;
         headers.push(json!([name, value.trim()]));
     }
     let kind = args.kind.map_or("", |kind| kind.code());
@@ -238,10 +237,11 @@ fn in_words(rules: &Rules, evidence: &Evidence, judgement: &Judgement) -> String
 }
 
 fn trust(trust: Trust) -> String {
-    let believed: Vec<&str> = [(trust.time, "the time"), (trust.place, "the place"), (trust.device, "the device")]
-        .into_iter()
-        .filter_map(|(believed, what)| believed.then_some(what))
-        .collect();
+    let believed: Vec<&str> =
+        [(trust.time, "the time"), (trust.place, "the place"), (trust.device, "the device")]
+            .into_iter()
+            .filter_map(|(believed, what)| believed.then_some(what))
+            .collect();
     match believed.as_slice() {
         [] => "neither time, place nor device is the reader's".to_owned(),
         [one] => format!("only {one} may be believed"),
@@ -276,7 +276,9 @@ mod tests {
         let rules = Rules::builtin();
         let judged = |line: &str| judge_line(&rules, line.as_bytes());
         assert_eq!(judged(" \r"), None);
-        let fine = judged("\u{feff}{\"kind\":\"open\",\"ua\":\"Mozilla/5.0\",\"ip\":\"104.28.42.1\",\"moon\":1}\r\n");
+        let fine = judged(
+            "\u{feff}{\"kind\":\"open\",\"ua\":\"Mozilla/5.0\",\"ip\":\"104.28.42.1\",\"moon\":1}\r\n",
+        );
         assert_eq!(
             fine.unwrap().unwrap(),
             r#"{"verdict":"prefetch","confidence":"certain","reasons":["apple_mpp"],"trust":{"time":false,"place":false,"device":false}}"#

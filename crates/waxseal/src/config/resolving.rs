@@ -6,9 +6,9 @@ use envelope::{Choice, Mailbox};
 use super::document::{Document, Entry, Section};
 use super::problems::Complaint;
 use super::settings::{
-    Certificate, Config, IntelConfig, LimitsConfig, Links, Listener, LogAddresses, LogConfig, LogFormat, LogLevel,
-    LoginPlace, PixelPosition, Privacy, SenderConfig, StoreAgent, StoreConfig, StoreIp, Throttle, Tracking,
-    UpstreamConfig, UpstreamLogin,
+    Certificate, Config, IntelConfig, LimitsConfig, Links, Listener, LogAddresses, LogConfig, LogFormat,
+    LogLevel, LoginPlace, PixelPosition, SenderConfig, StoreConfig, Throttle, Tracking, UpstreamConfig,
+    UpstreamLogin,
 };
 use super::surroundings::{Surroundings, system_host_name};
 use crate::rule_book;
@@ -196,23 +196,6 @@ impl Resolving<'_> {
             aliases: aliases.into_iter().map(|(alias, _)| alias).collect(),
             password_hash: section.get("sender[].password_hash"),
             tracking: chose.then(|| Choice { opens: opens.unwrap_or(false), links: links.unwrap_or(false) }),
-        })
-    }
-
-    fn privacy(&self) -> Option<Privacy> {
-        let root = &self.document.root;
-        Some(Privacy {
-            store_ip: match root.get("privacy.store_ip")? {
-                "none" => StoreIp::None,
-                "full" => StoreIp::Full,
-                _ => StoreIp::Truncated,
-            },
-            store_agent: match root.get("privacy.store_agent")? {
-                "none" => StoreAgent::None,
-                "full" => StoreAgent::Full,
-                _ => StoreAgent::Family,
-            },
-            never_track: root.get("privacy.never_track")?,
         })
     }
 
