@@ -124,6 +124,8 @@ async fn open(
         });
     }
     if let Some((socket, recorder)) = tracking {
+        // Nobody waits for it: until it is read, devices of rare programs are told less closely.
+        tokio::task::spawn_blocking(verdict::load_families);
         let endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock)?;
         track(&mut serving, config, socket, endpoint, certificate, shutdown)?;
     }
