@@ -9,7 +9,7 @@ use envelope::{
 };
 use seal::Recipient;
 use smtp::{Greeting, Handler};
-use store::{Copies, MessageOutcome, RecipientRecord};
+use store::{ChoiceOrigin, Copies, MessageOutcome, RecipientRecord};
 use tokio::time::Instant;
 use upstream::{HandoffError, SizeLimit};
 
@@ -159,7 +159,7 @@ impl Handler for Conversation {
         let rewritten = self.rewritten(&submission, &chosen, &content).await;
         let rewritten = self.unsubscribable(&submission, rewritten);
         let rewritten = self.announced(&submission, &chosen, rewritten, &content).await;
-        let received = self.received_field(&submission, &rewritten.content, greeting);
+        let received = self.trace(&submission, &rewritten, greeting);
         let Some(reply) = self.hand_off(&submission, &received, &rewritten).await else {
             return self.take_over(submission, &chosen, rewritten, &received, &content, started).await;
         };
@@ -342,10 +342,34 @@ impl Conversation {
         match tokio::time::timeout(STORE_PATIENCE, saved).await {
             Ok(Ok(saved)) => {
                 voices.saved = saved.map(|saved| saved.choice);
-                choose(settings, &voices)
+                self.unless_refused(submission, choose(settings, &voices)).await
             }
             failed => {
                 event::store_failed("reading a sender's saved choice", &failed);
+                Chosen { reasons: vec![Reason::StoreFailed], ..Chosen::nothing() }
+            }
+        }
+    }
+
+    /// Nothing, if a recipient wants none of it. Where each recipient gets a copy, only theirs goes out untracked.
+    async fn unless_refused(&self, submission: &Submission, chosen: Chosen) -> Chosen {
+        if chosen.choice.is_none() {
+            return chosen;
+        }
+        let addresses = submission.addresses().map(str::to_owned).collect();
+        match tokio::time::timeout(STORE_PATIENCE, self.relay.store.refused(addresses)).await {
+            Ok(Ok(refused)) if !refused.contains(&true) => chosen,
+            Ok(Ok(refused)) if self.makes_copies(submission) && refused.contains(&false) => {
+                let reasons = [Reason::RecipientRefused].into_iter().chain(chosen.reasons).collect();
+                Chosen { reasons, ..chosen }
+            }
+            Ok(Ok(_)) => Chosen {
+                origin: ChoiceOrigin::Recipient,
+                reasons: vec![Reason::RecipientRefused],
+                ..Chosen::nothing()
+            },
+            failed => {
+                event::store_failed("asking whether a recipient refused", &failed);
                 Chosen { reasons: vec![Reason::StoreFailed], ..Chosen::nothing() }
             }
         }
@@ -398,10 +422,7 @@ impl Conversation {
         let mut rewritten = if settings.tracking_enabled {
             let tracking = Tracking {
                 id: submission.id,
-                recipient: match submission.envelope.recipients.as_slice() {
-                    [_] => Recipient::Index(submission.only_recipient_index()),
-                    _ => Recipient::Shared,
-                },
+                recipient: submission.token_recipient(),
                 choice,
                 keys: self.relay.keys.clone(),
                 base_url: settings.base_url.clone(),
@@ -436,12 +457,8 @@ impl Conversation {
             return rewritten;
         }
         let each_gets_a_copy = self.makes_copies(submission);
-        let recipient = match submission.envelope.recipients.as_slice() {
-            // Each copy gets fields of its own, when it is made; here is only seen whether it can.
-            _ if each_gets_a_copy => Recipient::Index(0),
-            [_] => Recipient::Index(submission.only_recipient_index()),
-            _ => Recipient::Shared,
-        };
+        // Each copy gets fields of its own, when it is made; here is only seen whether it can.
+        let recipient = if each_gets_a_copy { Recipient::Index(0) } else { submission.token_recipient() };
         let octets = rewritten.content.len();
         match self.relay.unsubscribe_fields(submission.id, recipient, &rewritten.content) {
             Ok(fields) if self.grew_too_large(octets, octets + fields.len()) => {
@@ -488,11 +505,16 @@ impl Conversation {
 
     /// What goes on top. Nothing where there is no header for it to stand on: a text without one, or one that
     /// begins with a continuation line, which would go on with our field.
-    fn received_field(&self, submission: &Submission, content: &[u8], greeting: &Greeting) -> Vec<u8> {
-        if !takes_fields_on_top(content) {
+    fn trace(&self, submission: &Submission, rewritten: &Rewritten, greeting: &Greeting) -> Vec<u8> {
+        if !takes_fields_on_top(&rewritten.content) {
             return vec![];
         }
-        received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at)
+        let mut trace = received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at);
+        // Where each recipient gets a copy, each copy gets its own.
+        if rewritten.is_tracked() && !self.makes_copies(submission) {
+            trace.extend(self.relay.about_field(submission.id, submission.token_recipient()));
+        }
+        trace
     }
 
     /// `None`: the message is to go into the queue, and the provider does not have it.

@@ -33,6 +33,8 @@ pub struct Settings {
     pub modes: TrackingModes,
     /// Subjects are stored.
     pub keep_subjects: bool,
+    /// Tracked mail carries the address of the recipient's page.
+    pub about_field: bool,
     /// What is put where, and which links stay as they are.
     pub rewriting: Rewriting,
     /// Where an unsubscribe may also be mailed to, beside the one click.
@@ -277,6 +279,7 @@ impl Settings {
             never_track: vec![],
             modes: TrackingModes::default(),
             keep_subjects: true,
+            about_field: false,
             rewriting: Rewriting::default(),
             unsubscribe_mailto: None,
             on_suppressed: OnSuppressed::default(),

@@ -1,12 +1,16 @@
 //! What the endpoint says to the log. Never an address, an agent or a token.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 
+use envelope::RelayId;
 use store::{Event, StoreError};
 use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
+
+use crate::endpoint::Quota;
 
 pub(crate) fn listening(at: SocketAddr, tls: bool) {
     info!(%at, tls, "tracking endpoint listens");
@@ -23,12 +27,44 @@ pub(crate) fn hit(event: &Event) {
     );
 }
 
-pub(crate) fn answered_first() {
-    warn!("a hit was answered before it was recorded: the store and the journal are slow");
+pub(crate) fn judged_anew(event: &Event) {
+    debug!(
+        about = event.about.map(tracing::field::display),
+        message = %event.message,
+        verdict = event.judgement.as_ref().map(|judged| judged.verdict.code()),
+        "judged anew"
+    );
 }
 
-pub(crate) fn crowded() {
-    warn!("a hit was answered and not recorded: too many wait for the store already");
+pub(crate) fn not_settled(error: &StoreError) {
+    warn!(%error, "events wait to be settled: the store fails");
+}
+
+pub(crate) fn answered_first(hits: u64) {
+    warn!(hits, "hits were answered before they were on disk: the store and the journal are slow");
+}
+
+pub(crate) fn crowded(hits: u64) {
+    warn!(hits, "hits were answered and not recorded: too many wait for the store already");
+}
+
+pub(crate) fn beyond_address(hits: u64, quota: Quota) {
+    warn!(
+        hits,
+        requests = quota.requests,
+        per = ?quota.per,
+        "hits were answered and not recorded: more than `limits.tracking_per_ip` from one address; if that is a proxy \
+         of yours, name it in `tracking.trusted_proxies`"
+    );
+}
+
+pub(crate) fn beyond_url(hits: u64, quota: Quota) {
+    warn!(
+        hits,
+        requests = quota.requests,
+        per = ?quota.per,
+        "hits were answered and not recorded: more than `limits.tracking_per_url` of one pixel or link"
+    );
 }
 
 pub(crate) fn recording_panicked(error: &JoinError) {
@@ -37,6 +73,15 @@ pub(crate) fn recording_panicked(error: &JoinError) {
 
 pub(crate) fn no_randomness(error: getrandom::Error) {
     error!(%error, "a hit was answered and not recorded: the system gives no random octets");
+}
+
+/// Neither who nor from whom: the message says that to the operator.
+pub(crate) fn unsubscribed(message: RelayId, recipient: u16) {
+    info!(%message, recipient, "a recipient unsubscribed");
+}
+
+pub(crate) fn not_unsubscribed(message: RelayId, error: &impl Display) {
+    error!(%message, %error, "a recipient could not unsubscribe now: his mail program was told to try again");
 }
 
 pub(crate) fn revocations_unknown(error: &StoreError) {
@@ -49,6 +94,14 @@ pub(crate) fn not_accepted(error: &io::Error) {
 
 pub(crate) fn no_handshake(error: &io::Error) {
     debug!(%error, "no TLS handshake with a client of the tracking endpoint");
+}
+
+pub(crate) fn no_proxy_header(error: &io::Error) {
+    warn!(%error, "a trusted proxy's connection does not begin with a header of the PROXY protocol: it was closed");
+}
+
+pub(crate) fn sent_away() {
+    debug!("an idle connection of the tracking endpoint made place for another");
 }
 
 pub(crate) fn broken(error: &hyper::Error) {

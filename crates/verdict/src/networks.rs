@@ -170,6 +170,14 @@ impl Networks {
         Self { segments: Segments::new(&prefixes), networks }
     }
 
+    /// Every list they take addresses from, each once.
+    pub(crate) fn list_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.networks.iter().flat_map(|network| network.lists.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The number of the network with this id.
     pub(crate) fn number(&self, id: &str) -> Option<usize> {
         self.networks.iter().position(|network| network.id == id)
@@ -213,6 +221,11 @@ impl Networks {
     /// The networks of this class that hold the hit, for this kind of hit.
     pub(crate) fn holds(&self, at: Whereabouts, class: Class, kind: Kind) -> bool {
         self.inside(at).any(|network| network.class == class && network.kinds.contains(&kind))
+    }
+
+    /// Is it in a network whose addresses stand for many people each? All are such but rented computers.
+    pub(crate) fn carries_many(&self, at: Whereabouts) -> bool {
+        self.inside(at).any(|network| network.class != Class::Cloud)
     }
 
     /// What the networks themselves add to a score.

@@ -10,8 +10,10 @@ pub mod exit;
 mod certificates;
 mod doors;
 mod house;
+mod ingest;
 mod key_file;
 mod logging;
+mod rule_book;
 mod run;
 mod signals;
 mod wiring;
@@ -26,9 +28,13 @@ mod preview;
 mod queue;
 mod revoke;
 mod sender;
+mod suppress;
 mod upstream_command;
 
 mod app_password;
+
+mod intel;
+mod verdict;
 
 use std::process::ExitCode;
 
@@ -63,10 +69,14 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Preview(args) => preview::preview(&args),
         Command::Messages(args) => in_runtime(messages::messages(&args)),
         Command::Events(args) => in_runtime(events::events(&args)),
+        Command::Ingest(args) => in_runtime(ingest::ingest(&args)),
+        Command::Verdict(args) => verdict::verdict(&args),
+        Command::Intel(command) => intel::intel(command),
         Command::Queue(command) => in_runtime(queue::queue(command)),
         Command::Upstream(command) => in_runtime(upstream_command::upstream(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
         Command::Keys(command) => keys_command::keys(command),
+        Command::Suppress(command) => in_runtime(suppress::suppress(command)),
         Command::Revoke(args) => in_runtime(revoke::revoke(&args)),
     }
 }

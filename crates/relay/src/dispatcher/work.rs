@@ -171,7 +171,12 @@ impl Shared {
             ForwardPath::Mailbox(mailbox) => mailbox.as_str().eq_ignore_ascii_case(&message.sender),
             ForwardPath::Postmaster => false,
         };
-        let mode = settings.modes.of(&message.sender, recipient.forward_path.mailbox().map(Mailbox::as_str));
+        let mailbox = recipient.forward_path.mailbox().map(Mailbox::as_str);
+        let mode = match mailbox {
+            // He may have refused while the mail waited.
+            Some(address) if relay.has_refused(address).await => TrackingMode::Off,
+            _ => settings.modes.of(&message.sender, mailbox),
+        };
         let tracking = Tracking {
             id: message.id,
             recipient: Recipient::Index(recipient.index),
@@ -181,13 +186,18 @@ impl Shared {
             rewriting: settings.rewriting.clone(),
             on_dkim: settings.routes[outlet.route].on_dkim,
         };
+        let whose = tracking.recipient;
         let copy = if settings.tracking_enabled {
             relay.rewrite_in_time(content, tracking).await
         } else {
             Rewritten::untouched(content.clone(), None)
         };
-        let (whose, is_tracked) = (Recipient::Index(recipient.index), copy.is_tracked());
-        relay.unsubscribable(outlet.route, message.id, whose, is_tracked, copy.content)
+        let mut on_top =
+            relay.unsubscribable(outlet.route, message.id, whose, copy.is_tracked(), &copy.content);
+        if copy.is_tracked() {
+            on_top.extend(relay.about_field(message.id, whose));
+        }
+        if on_top.is_empty() { copy.content } else { Arc::new([&on_top, copy.content.as_slice()].concat()) }
     }
 
     /// A message that is given up, or late, and whose provider takes nothing.

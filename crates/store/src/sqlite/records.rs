@@ -21,6 +21,8 @@ impl Records {
         let newest = db
             .query_row("SELECT coalesce(max(seq), 0) FROM event", (), |row| row.get(0))
             .map_err(|e| StoreError::sqlite("being opened", e))?;
+        // What is deleted must not be left to be read in the file.
+        db.pragma_update(None, "secure_delete", true).map_err(|e| StoreError::sqlite("being opened", e))?;
         let settled = event_log::settled(db).map_err(|e| StoreError::sqlite("being opened", e))?;
         Ok(Self {
             newest: None,
@@ -51,8 +53,8 @@ impl Ledger for Records {
 
     fn apply(&mut self, write: &Write, db: &Connection) -> Result<(), StoreError> {
         self.newest = write.apply(db)?.or(self.newest);
-        if let Write::Settle { upto, .. } = write {
-            self.settling = self.settling.max(Some(*upto));
+        if let Write::Settle(settlement) = write {
+            self.settling = self.settling.max(Some(settlement.upto));
         }
         Ok(())
     }

@@ -2,6 +2,9 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::sqlite::connection::Schema;
 use crate::sqlite::event_log::EVENT_LOG;
+use crate::sqlite::feedback::FEEDBACK;
+use crate::sqlite::privacy::PRIVACY;
+use crate::sqlite::submissions::SUBMISSIONS;
 use crate::sqlite::{revocation, suppression};
 
 /// The store's tables. Never edit a step that was released; add the next. A new word of [`verdict::Verdict`],
@@ -15,8 +18,11 @@ const STEPS: &[M<'static>] = &[
     M::up(FIRST),
     M::up(APP_PASSWORDS),
     M::up(EVENT_LOG),
+    M::up(FEEDBACK),
+    M::up(SUBMISSIONS),
     M::up(revocation::SCHEMA),
     M::up(suppression::SCHEMA),
+    M::up(PRIVACY),
 ];
 
 const FIRST: &str = "

@@ -228,6 +228,7 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         never_track: vec![],
         modes: envelope::TrackingModes::default(),
         keep_subjects: true,
+        about_field: false,
         rewriting: Rewriting::default(),
         unsubscribe_mailto: None,
         on_suppressed: OnSuppressed::default(),
