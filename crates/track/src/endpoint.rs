@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use envelope::Clock;
 use seal::{Keys, SelfCookie};
-use store::Recorder;
+use store::{Recorder, Store};
 use verdict::Rules;
 
 use crate::network::Network;
@@ -24,6 +24,8 @@ pub struct Endpoint {
     pub surroundings: Option<Arc<Surroundings>>,
     /// Opens the cookie of senders who are signed in at the console.
     pub self_cookie: SelfCookie,
+    /// Where it is written that somebody unsubscribed. `None`: nobody can here.
+    pub store: Option<Arc<dyn Store>>,
     /// Links that are to lead nowhere any more.
     pub revoked: Arc<Revoked>,
     /// The time of events.
@@ -128,6 +130,7 @@ impl Endpoint {
             keys,
             rules: Arc::new(Rules::builtin()),
             recorder,
+            store: None,
             revoked: Arc::default(),
             clock,
             trusted_proxies: Vec::new(),

@@ -17,9 +17,11 @@ mod proxy_header;
 mod client_address;
 mod hit;
 mod meter;
+mod one_click;
 mod request_path;
 mod revoked;
 mod unrecorded;
+mod unsubscribe;
 mod visit;
 
 mod self_cookie;

@@ -52,6 +52,11 @@ pub(crate) enum Command {
     /// Lists, rotates and moves the keys that links are signed with
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Stops a message's links: they lead to a page that says so
+    Revoke(RevokeArgs),
+    /// Lists and changes who is to get no mail, of one sender or of all
+    #[command(subcommand)]
+    Suppress(SuppressCommand),
 }
 
 /// `waxseal demo`.
@@ -88,6 +93,127 @@ pub(crate) enum Part {
     Relay,
     /// Where recipients' clicks and pixels land
     Track,
+}
+
+/// `waxseal suppress`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SuppressCommand {
+    /// Lists the addresses, and why
+    List(SuppressListArgs),
+    /// Puts an address on the list
+    Add(SuppressAddArgs),
+    /// Takes an address off the list
+    Remove(SuppressRemoveArgs),
+    /// Puts the addresses of a file on the list: one a line, perhaps with ",sender" and ",reason"
+    Import(SuppressImportArgs),
+}
+
+/// Why an address is on the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Why {
+    /// The recipient unsubscribed
+    Unsubscribed,
+    /// Mail to it came back for good
+    Bounced,
+    /// The recipient reported mail as spam
+    Complaint,
+    /// The operator says so
+    ByHand,
+}
+
+/// `waxseal suppress list`.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Only those for this sender alone
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal suppress add`.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressAddArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The address that is to get no mail
+    pub(crate) address: String,
+    /// Only of this sender; of anybody here if not given
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+    /// Why
+    #[arg(long, value_enum, default_value = "by-hand")]
+    pub(crate) reason: Why,
+}
+
+/// `waxseal suppress remove`.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressRemoveArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The address
+    pub(crate) address: String,
+    /// From the list of this sender; from the one for all if not given
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+}
+
+/// `waxseal suppress import`.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressImportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    /// For lines without a sender: only of this one; of anybody here if not given
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+    /// For lines without a reason
+    #[arg(long, value_enum, default_value = "by-hand")]
+    pub(crate) reason: Why,
+}
+
+/// `waxseal revoke`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct RevokeArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<RevokeCommand>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The message's id, or one of its tracked links
+    #[arg(required = true)]
+    pub(crate) message: Option<String>,
+    /// Only this link of it, by its number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) link: Option<u16>,
+    /// Only in this recipient's copy, by number or address
+    #[arg(long, value_name = "WHO")]
+    pub(crate) recipient: Option<String>,
+    /// Take it back: the links work again
+    #[arg(long)]
+    pub(crate) undo: bool,
+}
+
+/// `waxseal revoke list`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RevokeCommand {
+    /// Lists what is revoked, newest first
+    List(RevokeListArgs),
+}
+
+/// `waxseal revoke list`.
+#[derive(Debug, Args)]
+pub(crate) struct RevokeListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `waxseal keys`.

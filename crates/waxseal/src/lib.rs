@@ -28,7 +28,9 @@ mod messages;
 mod output;
 mod preview;
 mod queue;
+mod revoke;
 mod sender;
+mod suppress;
 mod token;
 mod upstream_command;
 
@@ -78,6 +80,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Upstream(command) => in_runtime(upstream_command::upstream(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
         Command::Keys(command) => keys_command::keys(command),
+        Command::Suppress(command) => in_runtime(suppress::suppress(command)),
+        Command::Revoke(args) => in_runtime(revoke::revoke(&args)),
     }
 }
 

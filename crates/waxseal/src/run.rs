@@ -127,6 +127,16 @@ async fn open(
         // Nobody waits for it: until it is read, devices of rare programs are told less closely.
         tokio::task::spawn_blocking(verdict::load_families);
         let endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock)?;
+        let endpoint = Endpoint { store: Some(house.store.clone()), ..endpoint };
+        let (revoked, store, stop) = (endpoint.revoked.clone(), house.store.clone(), shutdown.clone());
+        if let Err(error) = revoked.refresh(&*store).await {
+            // A redirect does not wait for the store, so neither does the endpoint.
+            tracing::warn!(%error, "what is revoked cannot be read yet");
+        }
+        serving.spawn(async move {
+            revoked.follow(store, stop).await;
+            Ok(())
+        });
         track(&mut serving, config, socket, endpoint, certificate, shutdown)?;
     }
     let dispatcher = house

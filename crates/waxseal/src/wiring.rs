@@ -5,8 +5,8 @@ use std::sync::Arc;
 use envelope::{Mailbox, ModeRule, SystemClock, TrackingModes};
 use relay::event::Addresses;
 use relay::{
-    AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim, OnUnavailable, Rate, Retry,
-    Rewriting, Route, RouteLogin, Settings,
+    AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim,
+    OnSuppressed, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin, Settings,
 };
 use rewrite::{LinkRules, PixelPosition};
 use track::{KeepAddress, KeepAgent};
@@ -40,6 +40,11 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         keep_subjects: !config.privacy.keep_subjects.is_zero(),
         about_field: config.privacy.about_field,
         rewriting: rewriting(&config.tracking),
+        unsubscribe_mailto: config.unsubscribe.mailto.as_ref().map(ToString::to_string),
+        on_suppressed: match config.unsubscribe.on_suppressed {
+            config::OnSuppressed::Refuse => OnSuppressed::Refuse,
+            config::OnSuppressed::Skip => OnSuppressed::Skip,
+        },
         rewrite_time: config.limits.rewrite_time,
         login_order: config.login_order.iter().map(login_order).collect(),
         login_limits: LoginLimits { failures: config.throttle.failures, per: config.throttle.per },
@@ -176,6 +181,11 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
             give_up: upstream.retry.give_up,
         },
         rate: upstream.rate.map(|rate| Rate { messages: rate.messages, per: rate.per }),
+        unsubscribe: match upstream.unsubscribe.unwrap_or(config.unsubscribe.add) {
+            config::AddUnsubscribe::Off => AddUnsubscribe::Off,
+            config::AddUnsubscribe::WhenTracked => AddUnsubscribe::WhenTracked,
+            config::AddUnsubscribe::Always => AddUnsubscribe::Always,
+        },
     })
 }
 
