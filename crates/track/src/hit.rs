@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use envelope::{RelayId, Timestamp};
 use hyper::header::USER_AGENT;
@@ -91,7 +92,7 @@ impl Hit {
                 KeepAgent::Family => device(),
                 KeepAgent::Full => evidence.user_agent.clone(),
             },
-            evidence: KeptEvidence::of(&evidence, endpoint.keep_address).to_json(),
+            evidence: KeptEvidence::of(&evidence, endpoint.keep_address, endpoint.keep_agent).to_json(),
             judgement: Some(judgement),
         })
     }
@@ -116,7 +117,7 @@ impl Hit {
             link: self.link,
             source: evidence.address.map(Source::of),
             address: evidence.address.map(|address| address.to_canonical()),
-            agent: surroundings.agent(evidence.user_agent.as_deref()),
+            agent: evidence.user_agent.as_deref().map(Arc::from),
             reader: surroundings.reader(message.and_then(|message| message.recipient(recipient))),
             person: false,
             honeypot: false,

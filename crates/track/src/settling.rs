@@ -189,9 +189,7 @@ impl Settler {
             link: event.link,
             source: event.address.as_deref().and_then(Source::read),
             address: None,
-            agent: self
-                .surroundings
-                .agent(KeptEvidence::read(&event.evidence).and_then(|kept| kept.agent()).as_deref()),
+            agent: KeptEvidence::read(&event.evidence).and_then(|kept| kept.agent()).map(Arc::from),
             reader: self.surroundings.reader(stored.recipient_address.as_deref()),
             person: event.judgement.as_ref().is_some_and(|judged| judged.verdict == Verdict::Human),
             honeypot: false,
@@ -222,6 +220,11 @@ impl Settler {
         let seen = self.surroundings.remembered(seen.event).unwrap_or(seen);
         let mut evidence = kept.evidence(seen.kind);
         evidence.address = seen.address.or(evidence.address);
+        evidence.user_agent = seen.agent.as_deref().map(str::to_owned).or(evidence.user_agent);
+        if evidence.user_agent.is_none() && kept.had_agent() {
+            // A machine it would seem, only because nobody remembers what it called itself.
+            return Ok(());
+        }
         let before = self.rules.judge(&evidence);
         let message = match self.surroundings.message(seen.message, now).await {
             Err(error) if error.store_is_away() => return Err(error),

@@ -85,11 +85,6 @@ impl Facts {
         (self.hasher.hash_one(&address), self.hasher.hash_one(domain))
     }
 
-    /// Tells one client program from another.
-    pub(crate) fn agent(&self, agent: &str) -> u64 {
-        self.hasher.hash_one(agent)
-    }
-
     fn remembered(&self, message: RelayId) -> Option<Arc<MessageFacts>> {
         let known = self.known();
         let (since, facts) = known.get(&message)?;
