@@ -1,11 +1,15 @@
 pub(crate) mod connection;
 mod event_log;
+mod feedback;
 pub(crate) mod held_file;
+mod privacy;
 mod read;
 pub(crate) mod readers;
 mod records;
+mod revocation;
 mod schema;
 mod submissions;
+mod suppression;
 mod write;
 pub(crate) mod writer;
 
@@ -21,12 +25,15 @@ use tokio::sync::watch;
 
 use crate::worker::Worker;
 use crate::{
-    AppPassword, Event, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice,
+    AppPassword, Event, Feedback, FeedbackLog, Keep, LastOpen, MessageFilter, MessageOutcome, MessageRecord,
+    MessageSummary, Parties, Privacy, Purge, Purged, RecipientFacts, RecipientFeedback, SavedChoice,
     SenderRecord, Settlement, Settling, Store, StoreError, StoredEvent, SubmissionAddress, Submissions,
+    Traces,
 };
 use readers::Readers;
 use records::Records;
 use schema::SCHEMA;
+use suppression::SuppressedSenders;
 use write::Write;
 use writer::Writer;
 
@@ -42,6 +49,7 @@ pub struct SqliteStore {
     writer: Arc<Worker<Writer<Records>>>,
     committed: watch::Receiver<i64>,
     settled: watch::Receiver<i64>,
+    suppressed: SuppressedSenders,
 }
 
 /// How long another program's lock is waited for. The relay waits a second for us, and twice that is enough
@@ -66,11 +74,31 @@ impl SqliteStore {
 
     fn start(writer: Writer<Records>, busy: Duration) -> Result<Self, StoreError> {
         let (committed, settled) = (writer.ledger().committed(), writer.ledger().settled());
+        let suppressed = writer.ledger().suppressed();
         let file = writer.file().clone();
         let path = file.path().to_owned();
         let writer =
             Worker::spawn(writer).map_err(|e| StoreError::file("starting a thread for", &path, e))?;
-        Ok(Self { readers: Readers::new(file, busy), writer: Arc::new(writer), committed, settled })
+        Ok(Self {
+            readers: Readers::new(file, busy),
+            writer: Arc::new(writer),
+            committed,
+            settled,
+            suppressed,
+        })
+    }
+
+    /// Makes sure that `text` stands nowhere in the files any more, after it was deleted: not in the write-ahead log
+    /// and not in what is left of rows. True: it is there all the same, in a row that is in use.
+    ///
+    /// Reads the whole file, and may write it anew: on a large one this takes a while, and events go to the journal.
+    ///
+    /// # Errors
+    /// When the files cannot be read, or another program holds them for long.
+    pub async fn remains(&self, text: &str) -> Result<bool, StoreError> {
+        let (path, text) = (self.readers.path().to_owned(), text.to_owned());
+        let looking = tokio::task::spawn_blocking(move || privacy::remains(&path, &text));
+        looking.await.unwrap_or(Err(StoreError::Panicked { thread: "store-cleaner" }))
     }
 
     /// Waits for the readers, commits what waits and closes the file. Every clone is closed with it.
@@ -197,6 +225,101 @@ impl Settling for SqliteStore {
 
     async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError> {
         self.writer.commit(Write::DropEvidence { now, limit }).await
+    }
+}
+
+#[async_trait]
+impl FeedbackLog for SqliteStore {
+    async fn record_feedback(&self, feedback: Feedback) -> Result<(), StoreError> {
+        self.writer.commit(Write::Feedback(Box::new(feedback))).await
+    }
+
+    async fn feedback_of(&self, message: RelayId) -> Result<Vec<RecipientFeedback>, StoreError> {
+        self.readers.read("reading what came back", move |db| feedback::feedback_of(db, message)).await
+    }
+
+    async fn messages_called(&self, message_id: &str) -> Result<Vec<RelayId>, StoreError> {
+        let message_id = message_id.to_owned();
+        self.readers
+            .read("looking up a Message-ID", move |db| feedback::messages_called(db, &message_id))
+            .await
+    }
+}
+
+#[async_trait]
+impl Privacy for SqliteStore {
+    async fn parties(&self, message: RelayId) -> Result<Option<Parties>, StoreError> {
+        self.readers.read("reading who wrote to whom", move |db| privacy::parties(db, message)).await
+    }
+
+    async fn refused(&self, addresses: Vec<String>) -> Result<Vec<bool>, StoreError> {
+        self.readers.read("reading refusals", move |db| privacy::refused(db, &addresses)).await
+    }
+
+    async fn refuse(&self, address: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.writer.commit(Write::Refuse { address: address.to_owned(), at }).await
+    }
+
+    async fn allow(&self, address: &str) -> Result<(), StoreError> {
+        self.writer.commit(Write::Allow { address: address.to_owned() }).await
+    }
+
+    async fn recipient_facts(
+        &self,
+        message: RelayId,
+        recipient: Option<u16>,
+    ) -> Result<Option<RecipientFacts>, StoreError> {
+        let query = move |db: &rusqlite::Connection| privacy::recipient_facts(db, message, recipient);
+        self.readers.read("reading what is known of a recipient", query).await
+    }
+
+    async fn record_last_open(&self, open: LastOpen) -> Result<(), StoreError> {
+        self.writer.commit(Write::LastOpen(open)).await
+    }
+
+    async fn last_opens(&self, message: RelayId) -> Result<Vec<LastOpen>, StoreError> {
+        self.readers.read("reading the days of last opens", move |db| privacy::last_opens(db, message)).await
+    }
+
+    async fn purge(&self, keep: Keep, mut progress: Purge, limit: u32) -> Result<Purge, StoreError> {
+        loop {
+            let (step, after) = (progress.step, progress.after);
+            let find = move |db: &rusqlite::Connection| privacy::batch(db, &keep, step, after, limit);
+            let Some(batch) = self.readers.read("looking for what is over its time", find).await? else {
+                progress.done = true;
+                return Ok(progress);
+            };
+            if batch.is_empty() {
+                (progress.step, progress.after) = (step + 1, 0);
+                continue;
+            }
+            progress.after = batch.last();
+            batch.count_in(&mut progress.purged);
+            self.writer.commit(Write::Purge(batch)).await?;
+            return Ok(progress);
+        }
+    }
+
+    async fn over_its_time(&self, keep: Keep) -> Result<Purged, StoreError> {
+        self.readers.read("counting what is over its time", move |db| privacy::over_its_time(db, &keep)).await
+    }
+
+    async fn traces(&self, address: &str) -> Result<Traces, StoreError> {
+        let address = address.to_owned();
+        self.readers.read("looking for an address", move |db| privacy::traces(db, &address)).await
+    }
+
+    async fn forget(&self, address: &str) -> Result<Traces, StoreError> {
+        let traces = self.traces(address).await?;
+        // A row that names the address twice has a new key after the first time.
+        for _ in 0..3 {
+            let address = address.to_owned();
+            let find = move |db: &rusqlite::Connection| privacy::Forget::all_of(db, &address);
+            for part in self.readers.read("looking for an address", find).await? {
+                self.writer.commit(Write::Forget(part)).await?;
+            }
+        }
+        Ok(traces)
     }
 }
 

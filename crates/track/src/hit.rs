@@ -1,4 +1,3 @@
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use envelope::{RelayId, Timestamp};
@@ -8,7 +7,7 @@ use seal::{LinkToken, PixelToken, Recipient};
 use store::Event;
 use verdict::{Context, Evidence, Judgement, Kind, Verdict};
 
-use crate::client_address::{client_address, client_https};
+use crate::client_address::{Visitor, client_address, client_https};
 use crate::endpoint::{Endpoint, KeepAddress, KeepAgent};
 use crate::self_cookie::signed_in;
 use crate::settling::KeptEvidence;
@@ -16,6 +15,7 @@ use crate::surroundings::{MessageFacts, Seen, Source};
 
 /// A user agent longer than this is cut: no honest one is, and rules and store should not carry it.
 const MAX_AGENT_OCTETS: usize = 1_000;
+
 /// A pixel or a link of ours was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hit {
@@ -23,13 +23,6 @@ pub(crate) struct Hit {
     message: RelayId,
     recipient: Recipient,
     link: Option<u16>,
-}
-
-/// Where a request came in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Visitor {
-    pub(crate) peer: IpAddr,
-    pub(crate) tls: bool,
 }
 
 impl Hit {

@@ -41,6 +41,8 @@ pub struct Settler {
     read: i64,
     /// Up to which number was read when, the oldest first.
     read_at: VecDeque<(i64, Instant)>,
+    /// When evidence that was kept long enough was last dropped.
+    tidied: Option<Instant>,
 }
 
 /// Events settled in one transaction.
@@ -50,6 +52,9 @@ const AHEAD: i64 = 20_000;
 const BACK: i64 = 5_000;
 /// Events of other processes are found by asking.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const TIDY_EVERY: Duration = Duration::from_mins(1);
+const TIDIED_TOGETHER: u32 = 10_000;
+const REPLAY: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const MOST_READ_MARKS: usize = 1_000;
 
@@ -73,6 +78,7 @@ impl Settler {
             mark,
             read: (mark - BACK).max(0),
             read_at: VecDeque::new(),
+            tidied: None,
         }
     }
 
@@ -92,8 +98,13 @@ impl Settler {
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
         let mut committed = self.store.committed();
         let mut pause = Duration::from_secs(1);
+        // What an earlier run left in the journal comes first: the rest of a burst may be in it.
+        let told = tokio::time::timeout(self.wait.min(REPLAY), shutdown.wait_for(|stop| *stop)).await.is_ok();
+        if told {
+            return;
+        }
         loop {
-            let rest = match self.settle_due().await {
+            let rest = match self.settle_and_tidy().await {
                 Ok(next) => {
                     pause = Duration::from_secs(1);
                     next.unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(50), LOOK_AGAIN)
@@ -118,6 +129,15 @@ impl Settler {
                 return;
             }
         }
+    }
+
+    async fn settle_and_tidy(&mut self) -> Result<Option<Duration>, StoreError> {
+        let next = self.settle_due().await?;
+        if self.evidence != EvidenceRule::Drop && self.tidied.is_none_or(|at| at.elapsed() > TIDY_EVERY) {
+            self.store.drop_evidence(self.clock.now(), TIDIED_TOGETHER).await?;
+            self.tidied = Some(Instant::now());
+        }
+        Ok(next)
     }
 
     /// Settles what is due now. Returns how long it is until the next is; `None`: nothing waits.

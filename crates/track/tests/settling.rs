@@ -266,7 +266,7 @@ async fn a_hit_before_the_250_is_a_scanner() {
     let mut unanswered = slow.clone();
     (unanswered.code, unanswered.took_ms) = (0, 0);
     // The provider's answer is recorded after the hit: that is how a hit comes before it.
-    let mut house = House::with(unanswered, EvidenceRule::Drop).await;
+    let house = House::with(unanswered, EvidenceRule::Drop).await;
     let click = house.click(0, READER).await;
     assert_eq!(house.verdict(&click).await.0, Verdict::Human);
     house.store.record_message(slow).await.unwrap();

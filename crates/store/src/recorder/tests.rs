@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::samples::{click, open};
+use crate::{Feedback, FeedbackLog, RecipientFeedback};
 use crate::{
     MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice, SenderRecord, Settlement,
     Settling, SqliteStore, StoredEvent, SubmissionAddress, Submissions,
@@ -64,6 +65,66 @@ impl Settling for Scripted {
     }
     async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError> {
         self.store.drop_evidence(now, limit).await
+    }
+}
+
+/// Nothing comes back here.
+#[async_trait]
+impl FeedbackLog for Scripted {
+    async fn record_feedback(&self, feedback: Feedback) -> Result<(), StoreError> {
+        self.store.record_feedback(feedback).await
+    }
+    async fn feedback_of(&self, message: RelayId) -> Result<Vec<RecipientFeedback>, StoreError> {
+        self.store.feedback_of(message).await
+    }
+    async fn messages_called(&self, message_id: &str) -> Result<Vec<RelayId>, StoreError> {
+        self.store.messages_called(message_id).await
+    }
+}
+
+#[async_trait]
+impl crate::Privacy for Scripted {
+    async fn parties(&self, message: RelayId) -> Result<Option<crate::Parties>, StoreError> {
+        self.store.parties(message).await
+    }
+    async fn refused(&self, addresses: Vec<String>) -> Result<Vec<bool>, StoreError> {
+        self.store.refused(addresses).await
+    }
+    async fn refuse(&self, address: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.store.refuse(address, at).await
+    }
+    async fn allow(&self, address: &str) -> Result<(), StoreError> {
+        self.store.allow(address).await
+    }
+    async fn recipient_facts(
+        &self,
+        message: RelayId,
+        recipient: Option<u16>,
+    ) -> Result<Option<crate::RecipientFacts>, StoreError> {
+        self.store.recipient_facts(message, recipient).await
+    }
+    async fn record_last_open(&self, open: crate::LastOpen) -> Result<(), StoreError> {
+        self.store.record_last_open(open).await
+    }
+    async fn last_opens(&self, message: RelayId) -> Result<Vec<crate::LastOpen>, StoreError> {
+        self.store.last_opens(message).await
+    }
+    async fn purge(
+        &self,
+        keep: crate::Keep,
+        progress: crate::Purge,
+        limit: u32,
+    ) -> Result<crate::Purge, StoreError> {
+        self.store.purge(keep, progress, limit).await
+    }
+    async fn over_its_time(&self, keep: crate::Keep) -> Result<crate::Purged, StoreError> {
+        self.store.over_its_time(keep).await
+    }
+    async fn traces(&self, address: &str) -> Result<crate::Traces, StoreError> {
+        self.store.traces(address).await
+    }
+    async fn forget(&self, address: &str) -> Result<crate::Traces, StoreError> {
+        self.store.forget(address).await
     }
 }
 
@@ -158,6 +219,44 @@ impl Store for Scripted {
     }
     fn committed(&self) -> watch::Receiver<i64> {
         self.store.committed()
+    }
+}
+
+#[async_trait]
+impl crate::Revocations for Scripted {
+    async fn revoke(&self, what: crate::Revocation, at: Timestamp) -> Result<(), StoreError> {
+        self.store.revoke(what, at).await
+    }
+    async fn unrevoke(&self, what: crate::Revocation) -> Result<(), StoreError> {
+        self.store.unrevoke(what).await
+    }
+    async fn revocations(&self) -> Result<Vec<crate::StoredRevocation>, StoreError> {
+        self.store.revocations().await
+    }
+    async fn revocations_edition(&self) -> Result<i64, StoreError> {
+        self.store.revocations_edition().await
+    }
+}
+
+#[async_trait]
+impl crate::Suppressions for Scripted {
+    async fn suppression(&self, sender: &str, to: &str) -> Result<Option<crate::Suppression>, StoreError> {
+        self.store.suppression(sender, to).await
+    }
+    async fn suppress(&self, suppression: crate::Suppression) -> Result<(), StoreError> {
+        self.store.suppress(suppression).await
+    }
+    async fn unsuppress(&self, sender: Option<&str>, address: &str) -> Result<(), StoreError> {
+        self.store.unsuppress(sender, address).await
+    }
+    async fn suppressions(
+        &self,
+        filter: crate::SuppressionFilter,
+    ) -> Result<Vec<crate::Suppression>, StoreError> {
+        self.store.suppressions(filter).await
+    }
+    async fn unsubscribe(&self, unsubscription: crate::Unsubscription) -> Result<(), StoreError> {
+        self.store.unsubscribe(unsubscription).await
     }
 }
 

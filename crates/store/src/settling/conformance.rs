@@ -7,7 +7,7 @@ use verdict::Verdict;
 use crate::samples::{click, id, judgement, message, moment, open, verdict_on};
 use crate::{Event, EventKind, EvidenceRule, Settlement, Store, StoredEvent};
 
-pub(crate) async fn holds(fresh: impl AsyncFn() -> std::sync::Arc<dyn Store>) {
+pub(crate) async fn holds(fresh: &impl AsyncFn() -> std::sync::Arc<dyn Store>) {
     a_later_verdict_holds_and_moves_the_count(&*fresh().await).await;
     what_the_sender_says_stands(&*fresh().await).await;
     order_does_not_matter(&*fresh().await).await;

@@ -4,8 +4,12 @@ use envelope::{Choice, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
-use crate::sqlite::submissions;
-use crate::{AppPassword, Event, MessageOutcome, MessageRecord, SenderRecord, Settlement, StoreError};
+use crate::sqlite::feedback::write_feedback;
+use crate::sqlite::{privacy, revocation, submissions, suppression};
+use crate::{
+    AppPassword, Event, Feedback, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement,
+    StoreError,
+};
 
 /// One thing to remember. Doing it again changes nothing.
 #[derive(Debug)]
@@ -13,6 +17,7 @@ pub(crate) enum Write {
     Message(Box<MessageRecord>),
     Outcome(Box<MessageOutcome>),
     Event(Box<Event>),
+    Feedback(Box<Feedback>),
     Settle(Box<Settlement>),
     Submission {
         sender: String,
@@ -23,6 +28,16 @@ pub(crate) enum Write {
         now: Timestamp,
         limit: u32,
     },
+    Refuse {
+        address: String,
+        at: Timestamp,
+    },
+    Allow {
+        address: String,
+    },
+    LastOpen(LastOpen),
+    Purge(privacy::Batch),
+    Forget(privacy::Forget),
     Choice {
         sender: String,
         choice: Choice,
@@ -35,6 +50,8 @@ pub(crate) enum Write {
         sender: String,
         label: String,
     },
+    Revocation(revocation::Change),
+    Suppression(suppression::Change),
     #[cfg(test)]
     Panic,
 }
@@ -55,6 +72,9 @@ impl Write {
             Self::Event(event) => {
                 write_event(db, event).map_err(|e| StoreError::sqlite("recording an event", e))
             }
+            Self::Feedback(feedback) => {
+                write_feedback(db, feedback).map_err(|e| StoreError::sqlite("recording what came back", e))
+            }
             Self::Settle(settlement) => {
                 settle(db, settlement).map_err(|e| StoreError::sqlite("settling events", e))
             }
@@ -65,6 +85,29 @@ impl Write {
             }
             Self::DropEvidence { now, limit } => {
                 drop_evidence(db, *now, *limit).map_err(|e| StoreError::sqlite("deleting evidence", e))?;
+                Ok(None)
+            }
+            Self::Refuse { address, at } => {
+                privacy::refuse(db, address, *at)
+                    .map_err(|e| StoreError::sqlite("recording a refusal", e))?;
+                Ok(None)
+            }
+            Self::Allow { address } => {
+                privacy::allow(db, address).map_err(|e| StoreError::sqlite("taking a refusal back", e))?;
+                Ok(None)
+            }
+            Self::LastOpen(open) => {
+                privacy::record_last_open(db, *open)
+                    .map_err(|e| StoreError::sqlite("recording the day of an open", e))?;
+                Ok(None)
+            }
+            Self::Purge(batch) => {
+                privacy::delete(db, batch)
+                    .map_err(|e| StoreError::sqlite("deleting what is over its time", e))?;
+                Ok(None)
+            }
+            Self::Forget(forget) => {
+                forget.apply(db).map_err(|e| StoreError::sqlite("forgetting an address", e))?;
                 Ok(None)
             }
             Self::Choice { sender, choice, by, at } => {
@@ -88,6 +131,8 @@ impl Write {
                     .map_err(|e| StoreError::sqlite("removing an app password", e))?;
                 Ok(None)
             }
+            Self::Revocation(change) => change.apply(db).map(|()| None),
+            Self::Suppression(change) => change.apply(db),
             #[cfg(test)]
             Self::Panic => panic!("as a test asked"),
         }

@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const AT_ONCE: usize = 2;
 /// What is known is asked again after so long: the provider's answer and the sender's addresses come later.
 const FRESH: Duration = Duration::from_secs(30);
+/// The 250 is noted a moment after it was said.
+const NOTED_MS: i64 = 1_000;
 const MOST_KNOWN: usize = 1_000;
 /// A list's recipients are not kept in memory.
 const MOST_RECIPIENTS: usize = 200;
@@ -92,7 +94,8 @@ impl Facts {
     }
 
     fn remember(&self, message: RelayId, facts: &Arc<MessageFacts>) {
-        if facts.recipients.len() > MOST_RECIPIENTS {
+        // The provider's answer is still to come.
+        if facts.recipients.len() > MOST_RECIPIENTS || facts.accepted_at.is_none() {
             return;
         }
         let mut known = self.known();
@@ -136,6 +139,7 @@ impl MessageFacts {
     /// Milliseconds from the provider's 250 to the hit; negative before it.
     pub(crate) fn since_accept(&self, at: i64) -> Option<i64> {
         let since = at.saturating_sub(self.accepted_at?);
+        let since = if (-NOTED_MS..0).contains(&since) { 0 } else { since };
         // The queue may hand a message on to one recipient after the other, and the record has the last answer
         // only: of several recipients, one may have had it before.
         (since >= 0 || self.recipients.len() == 1).then_some(since)
@@ -201,6 +205,7 @@ mod tests {
         for (case, recipients, accepted_at, at, expected) in [
             ("after", &["bo@example.net"][..], Some(1_000), 5_000, Some(4_000)),
             ("before", &["bo@example.net"], Some(9_000), 5_000, Some(-4_000)),
+            ("in the same moment", &["bo@example.net"], Some(5_900), 5_000, Some(0)),
             ("not accepted yet", &["bo@example.net"], None, 5_000, None),
             ("after, of several", &["bo@example.net", "di@example.net"], Some(1_000), 5_000, Some(4_000)),
             (

@@ -14,7 +14,7 @@ use store::Store;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use track::Endpoint;
+use track::{Endpoint, Settler, Surroundings};
 use upstream::{Tls, Trust, Upstream};
 
 use super::front_door::FrontDoor;
@@ -41,6 +41,7 @@ const TRACKING_PORT: u16 = 8081;
 const CONNECTIONS: usize = 100;
 const OCTETS_UNDER_WAY: usize = 128 << 20;
 const TIMEOUT: Duration = Duration::from_secs(20);
+const SETTLING: Duration = Duration::from_secs(10);
 
 impl DemoHouse {
     /// Opens every port, on the usual one or the next that is free, and serves until `shutdown`.
@@ -62,7 +63,8 @@ impl DemoHouse {
         let office = Arc::new(DemoOffice::new(catcher, smtp, console, tracking));
 
         let mut serving = Serving::default();
-        let door = Door::new(house.relay.clone(), Submitter::Address(Mailbox::parse(SENDER)?));
+        let relay = house.relay.clone().context("a whole house has a relay")?;
+        let door = Door::new(relay, Submitter::Address(Mailbox::parse(SENDER)?));
         let door = Arc::new(FrontDoor::new(door, office.clone()));
         let limits = Limits::new(CONNECTIONS, CONNECTIONS, OCTETS_UNDER_WAY);
         let listener = ListenerConfig {
@@ -76,10 +78,19 @@ impl DemoHouse {
         });
         let wall = clock.clone();
         // The seeded message that a machine opens comes "through" a proxy on this computer.
+        let surroundings = Surroundings::new(house.store.clone());
         let endpoint = Endpoint {
             trusted_proxies: vec!["127.0.0.1/32".parse()?],
-            ..Endpoint::new(house.keys.clone(), Some(house.recorder.clone()), clock)
+            surroundings: Some(surroundings.clone()),
+            ..Endpoint::new(house.keys.clone(), house.recorder.clone(), clock.clone())
         };
+        // Nobody watches a page for a minute.
+        let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock);
+        let (settler, stop) = (settler.waiting(SETTLING), shutdown.clone());
+        serving.spawn(async move {
+            settler.run(stop).await;
+            Ok(())
+        });
         let (stop, endpoint) = (shutdown.clone(), Arc::new(endpoint));
         serving.spawn(async move { Ok(track::serve(tracking_listener, None, endpoint, stop).await?) });
         let (stop, store, counter) = (shutdown.clone(), house.store.clone(), office.clone());
@@ -225,6 +236,9 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         defaults: Choice::BOTH,
         locked: Choice::NONE,
         never_track: vec![],
+        modes: envelope::TrackingModes::default(),
+        keep_subjects: true,
+        about_field: true,
         rewriting: Rewriting::default(),
         rewrite_time: Duration::from_secs(2),
         login_order: vec![LoginOrder::Local],

@@ -70,6 +70,15 @@ pub(crate) fn events_of_before(
     Ok(newest_first)
 }
 
+/// What was recorded of one recipient, of all messages; at most a hundred thousand events.
+pub(crate) fn events_of_address(db: &Connection, address: &str) -> Result<Vec<StoredEvent>, Unread> {
+    let sql = format!(
+        "{EVENT} WHERE e.seq IN (SELECT own.seq FROM recipient r CROSS JOIN event own ON own.message = r.message
+             AND own.recipient = r.number WHERE r.address = ?1) ORDER BY e.seq LIMIT 100000"
+    );
+    events(db, &sql, &[&address])
+}
+
 pub(crate) fn event(db: &Connection, id: RelayId) -> Result<Option<StoredEvent>, Unread> {
     Ok(events(db, &format!("{EVENT} WHERE e.id = ?1"), &[&id.as_bytes()])?.pop())
 }

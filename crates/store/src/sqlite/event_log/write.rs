@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use verdict::{Judgement, Verdict};
 
 use super::form;
+use crate::sqlite::privacy::is_quiet;
 use crate::sqlite::write::{execute, key_of};
 use crate::{Event, EventKind, EvidenceRule, Settlement};
 
@@ -20,6 +21,9 @@ struct Hit {
 /// Returns the number of an event that was not there before.
 pub(crate) fn write_event(db: &Connection, event: &Event) -> rusqlite::Result<Option<i64>> {
     let message = key_of(db, event.message)?;
+    if is_quiet(db, message, event)? {
+        return Ok(None);
+    }
     let judgement = event.judgement.as_ref().map(|judgement| key_of_judgement(db, judgement)).transpose()?;
     let about = match event.about {
         Some(id) => hit(db, id)?.map_or(About::Unknown(id), About::Hit),
