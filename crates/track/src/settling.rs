@@ -41,7 +41,7 @@ pub struct Settler {
     read: i64,
     /// Up to which number was read when, the oldest first.
     read_at: VecDeque<(i64, Instant)>,
-    /// When evidence that was kept long enough was last dropped.
+    /// When that which was kept long enough was last deleted.
     tidied: Option<Instant>,
 }
 
@@ -133,8 +133,10 @@ impl Settler {
 
     async fn settle_and_tidy(&mut self) -> Result<Option<Duration>, StoreError> {
         let next = self.settle_due().await?;
-        if self.evidence != EvidenceRule::Drop && self.tidied.is_none_or(|at| at.elapsed() > TIDY_EVERY) {
-            self.store.drop_evidence(self.clock.now(), TIDIED_TOGETHER).await?;
+        if self.tidied.is_none_or(|at| at.elapsed() > TIDY_EVERY) {
+            let now = self.clock.now();
+            self.store.drop_evidence(now, TIDIED_TOGETHER).await?;
+            self.store.forget_submissions(now).await?;
             self.tidied = Some(Instant::now());
         }
         Ok(next)

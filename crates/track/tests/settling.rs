@@ -344,17 +344,15 @@ async fn the_sender_is_known() {
 #[tokio::test]
 async fn a_click_tells_who_had_opened() {
     let mut house = House::new().await;
-    // Nothing that would say what it is.
-    let odd = [("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Something/1.0"), ("X-Forwarded-For", READER)];
-    let open = house.hit(&pixel_path(), &odd).await;
+    // As soon as a scanner would come, and less than a browser says.
+    house.clock.set(ACCEPTED.plus(Duration::from_secs(20)));
+    let open = house.hit(&pixel_path(), &[("User-Agent", FIREFOX), ("X-Forwarded-For", READER)]).await;
     assert_eq!(house.verdict(&open).await.0, Verdict::Unknown);
     house.later(WAIT);
     house.settle().await;
     assert_eq!(house.verdict(&open).await.0, Verdict::Unknown);
-    house.later(Duration::from_secs(20));
-    let mut fields = browser(READER);
-    fields[0] = odd[0];
-    let click = house.hit(&link_path(message(), 0), &fields).await;
+    house.later(Duration::from_mins(5));
+    let click = house.click(0, READER).await;
     assert_eq!(house.verdict(&click).await.0, Verdict::Human);
     house.later(WAIT);
     house.settle().await;
@@ -422,7 +420,7 @@ async fn new_rules_judge_what_was_kept() {
     // Firefox, they now believe, is a scanner.
     let text = Rules::builtin_text().replacen(
         "[[ua]]",
-        "[[ua]]\nstage = \"scanner_ua\"\nreason = \"scanner_vendor\"\nverdict = \"scanner\"\nconfidence = \"certain\"\nregex = 'Firefox'\n\n[[ua]]",
+        "[[ua]]\nstage = \"scanner_ua\"\nreason = \"named_scanner\"\nverdict = \"scanner\"\nconfidence = \"certain\"\nregex = 'Firefox'\n\n[[ua]]",
         1,
     );
     let version = Rules::builtin().version().to_owned();

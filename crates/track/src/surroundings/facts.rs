@@ -14,8 +14,9 @@ use verdict::Context;
 pub(crate) struct Facts {
     store: Arc<dyn Store>,
     known: Mutex<HashMap<RelayId, (Instant, Arc<MessageFacts>)>>,
-    /// Bounds what hits ask of the store while their answers wait.
+    /// Bound what hits ask of the store while their answers wait: at once, and in a second.
     at_once: Semaphore,
+    in_second: Mutex<(Instant, u32)>,
     /// Tells recipients apart without being able to name them.
     hasher: RandomState,
 }
@@ -36,6 +37,7 @@ pub(crate) struct MessageFacts {
 /// A hit waits so long for what the store knows; then it is judged without, and again when it settles.
 const PATIENCE: Duration = Duration::from_millis(50);
 const AT_ONCE: usize = 2;
+const MOST_IN_SECOND: u32 = 100;
 /// What is known is asked again after so long: the provider's answer and the sender's addresses come later.
 const FRESH: Duration = Duration::from_secs(30);
 /// The 250 is noted a moment after it was said.
@@ -46,7 +48,8 @@ const MOST_RECIPIENTS: usize = 200;
 
 impl Facts {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, known: Mutex::default(), at_once: Semaphore::new(AT_ONCE), hasher: RandomState::new() }
+        let (at_once, in_second) = (Semaphore::new(AT_ONCE), Mutex::new((Instant::now(), 0)));
+        Self { store, known: Mutex::default(), at_once, in_second, hasher: RandomState::new() }
     }
 
     /// At once or not at all, so to speak: under load only what is in memory.
@@ -54,8 +57,17 @@ impl Facts {
         if let Some(known) = self.remembered(message) {
             return Some(known);
         }
-        let _turn = self.at_once.try_acquire().ok()?;
+        let _turn = self.at_once.try_acquire().ok().filter(|_| self.one_more_this_second())?;
         timeout(PATIENCE, self.of(message, now)).await.ok()?.ok()?
+    }
+
+    fn one_more_this_second(&self) -> bool {
+        let mut in_second = self.in_second.lock().unwrap_or_else(PoisonError::into_inner);
+        if in_second.0.elapsed() >= Duration::from_secs(1) {
+            *in_second = (Instant::now(), 0);
+        }
+        in_second.1 += 1;
+        in_second.1 <= MOST_IN_SECOND
     }
 
     /// However long it takes.
