@@ -50,7 +50,7 @@ pub use queue::{
     Copies, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
     RecipientState, SqliteQueue,
 };
-pub use recorder::{Recorded, Recorder};
+pub use recorder::{Figures, Recorded, Recorder};
 pub use sender::SenderRecord;
 pub use settling::{EvidenceRule, Settlement, Settling};
 pub use sqlite::SqliteStore;

@@ -1,5 +1,3 @@
-use std::net::IpAddr;
-
 use envelope::{RelayId, Timestamp};
 use hyper::header::USER_AGENT;
 use hyper::http::request::Parts;
@@ -7,7 +5,7 @@ use seal::{LinkToken, PixelToken, Recipient};
 use store::Event;
 use verdict::{Context, Evidence, Judgement, Kind, Verdict};
 
-use crate::client_address::{client_address, client_https};
+use crate::client_address::{Visitor, client_address, client_https};
 use crate::endpoint::{Endpoint, KeepAddress, KeepAgent};
 use crate::self_cookie::signed_in;
 use crate::settling::KeptEvidence;
@@ -22,13 +20,6 @@ pub(crate) struct Hit {
     message: RelayId,
     recipient: Recipient,
     link: Option<u16>,
-}
-
-/// Where a request came in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Visitor {
-    pub(crate) peer: IpAddr,
-    pub(crate) tls: bool,
 }
 
 impl Hit {

@@ -11,8 +11,14 @@ mod server;
 mod endpoint;
 mod network;
 
+mod place;
+mod proxy_header;
+
 mod client_address;
 mod hit;
+mod meter;
+mod request_path;
+mod unrecorded;
 mod visit;
 
 mod self_cookie;
@@ -22,10 +28,11 @@ mod surroundings;
 mod answer;
 mod page;
 
+mod courteous;
 mod event;
 mod guarded;
 
-pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits};
+pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits, Quota};
 pub use network::{Network, NetworkError};
 pub use server::serve;
 pub use settling::{Change, Correction, CorrectionError, Reclassified, Reclassifier, Settler, correct};

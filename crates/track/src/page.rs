@@ -1,5 +1,7 @@
 //! The pages of the tracking host. No script, no image, nothing from elsewhere, nothing about the installation.
 
+use envelope::Timestamp;
+
 /// `/`: what this host is, for people and for those who review hosts.
 pub(crate) const HOME: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
@@ -33,6 +35,11 @@ pub(crate) const WRONG_METHOD: &str = concat!(
 
 /// `/robots.txt`: crawlers may read what this host is, and follow nobody's links.
 pub(crate) const ROBOTS: &str = "User-agent: *\nDisallow: /o/\nDisallow: /c/\n";
+
+/// `/.well-known/security.txt`. The contact is the operator's, without control characters.
+pub(crate) fn security_txt(contact: &str, expires: Timestamp) -> String {
+    format!("Contact: {contact}\r\nExpires: {expires}\r\nPreferred-Languages: en\r\n")
+}
 
 /// The page under a redirect, for programs that show it.
 pub(crate) fn moved(target: &str) -> String {

@@ -177,6 +177,11 @@ impl Networks {
         self.inside(at).any(|network| network.class == class && network.kinds.contains(&kind))
     }
 
+    /// Is it in a network whose addresses stand for many people each? All are such but rented computers.
+    pub(crate) fn carries_many(&self, at: Whereabouts) -> bool {
+        self.inside(at).any(|network| network.class != Class::Cloud)
+    }
+
     /// What the networks themselves add to a score.
     pub(crate) fn weight(&self, at: Whereabouts, kind: Kind) -> i32 {
         self.inside(at)

@@ -86,6 +86,12 @@ impl Rules {
         self.0.sentences.get(code).map(String::as_str).or_else(|| crate::sentence(code))
     }
 
+    /// Do many people come from this one address: is it an image proxy, a relay, a web gateway, a mail filter?
+    pub fn carries_many(&self, address: IpAddr) -> bool {
+        let networks = &self.0.networks;
+        networks.carries_many(networks.locate(Some(address), None))
+    }
+
     /// Judges one hit. Total: whatever the evidence, there is a verdict.
     pub fn judge(&self, evidence: &Evidence) -> Judgement {
         let book = &*self.0;
