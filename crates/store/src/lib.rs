@@ -12,9 +12,11 @@ mod choice;
 mod event;
 mod message;
 mod privacy;
+mod revocation;
 mod sender;
 mod settling;
 mod submissions;
+mod suppression;
 mod text;
 
 mod error;
@@ -47,12 +49,16 @@ pub use privacy::{
     Keep, LastOpen, Named, Parties, Privacy, Purge, Purged, RecipientFacts, TracedMessage, Traces,
 };
 pub use queue::{
-    Copies, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
-    RecipientState, SqliteQueue,
+    Copies, Footing, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient,
+    RecipientOutcome, RecipientState, SqliteQueue,
 };
 pub use recorder::{Figures, Recorded, Recorder};
+pub use revocation::{MOST_REVOCATIONS, Revocation, Revocations, StoredRevocation};
 pub use sender::SenderRecord;
 pub use settling::{EvidenceRule, Settlement, Settling};
 pub use sqlite::SqliteStore;
 pub use store::{MOST_APP_PASSWORDS, Store};
 pub use submissions::{MOST_SUBMISSION_ADDRESSES, SubmissionAddress, Submissions};
+pub use suppression::{
+    Suppression, SuppressionFilter, SuppressionReason, Suppressions, Unsubscription, suppression_key,
+};

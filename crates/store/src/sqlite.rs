@@ -5,8 +5,10 @@ mod privacy;
 mod read;
 pub(crate) mod readers;
 mod records;
+mod revocation;
 mod schema;
 mod submissions;
+mod suppression;
 mod write;
 pub(crate) mod writer;
 
@@ -29,6 +31,7 @@ use crate::{
 use readers::Readers;
 use records::Records;
 use schema::SCHEMA;
+use suppression::SuppressedSenders;
 use write::Write;
 use writer::Writer;
 
@@ -44,6 +47,7 @@ pub struct SqliteStore {
     writer: Arc<Worker<Writer<Records>>>,
     committed: watch::Receiver<i64>,
     settled: watch::Receiver<i64>,
+    suppressed: SuppressedSenders,
 }
 
 /// How long another program's lock is waited for. The relay waits a second for us, and twice that is enough
@@ -68,11 +72,18 @@ impl SqliteStore {
 
     fn start(writer: Writer<Records>, busy: Duration) -> Result<Self, StoreError> {
         let (committed, settled) = (writer.ledger().committed(), writer.ledger().settled());
+        let suppressed = writer.ledger().suppressed();
         let file = writer.file().clone();
         let path = file.path().to_owned();
         let writer =
             Worker::spawn(writer).map_err(|e| StoreError::file("starting a thread for", &path, e))?;
-        Ok(Self { readers: Readers::new(file, busy), writer: Arc::new(writer), committed, settled })
+        Ok(Self {
+            readers: Readers::new(file, busy),
+            writer: Arc::new(writer),
+            committed,
+            settled,
+            suppressed,
+        })
     }
 
     /// Makes sure that `text` stands nowhere in the files any more, after it was deleted: not in the write-ahead log

@@ -8,6 +8,7 @@ use store::Recorder;
 use verdict::Rules;
 
 use crate::network::Network;
+use crate::revoked::Revoked;
 use crate::surroundings::Surroundings;
 
 /// What [`crate::serve`] answers with.
@@ -19,6 +20,8 @@ pub struct Endpoint {
     pub rules: Arc<Rules>,
     /// Records what happened. `None`: this node has the keys only, it answers and records nothing.
     pub recorder: Option<Arc<Recorder>>,
+    /// Links that are to lead nowhere any more.
+    pub revoked: Arc<Revoked>,
     /// What else is known about a hit. `None`: it is judged by its request alone.
     pub surroundings: Option<Arc<Surroundings>>,
     /// Opens the cookie of senders who are signed in at the console.
@@ -125,6 +128,7 @@ impl Endpoint {
             keys,
             rules: Arc::new(Rules::builtin()),
             recorder,
+            revoked: Arc::default(),
             clock,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,

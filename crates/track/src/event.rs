@@ -73,6 +73,10 @@ pub(crate) fn no_randomness(error: getrandom::Error) {
     error!(%error, "a hit was answered and not recorded: the system gives no random octets");
 }
 
+pub(crate) fn revocations_unknown(error: &StoreError) {
+    warn!(%error, "the store does not say what is revoked: what was known stays in force");
+}
+
 pub(crate) fn not_accepted(error: &io::Error) {
     warn!(%error, "tracking endpoint cannot accept a connection");
 }

@@ -18,6 +18,7 @@ mod client_address;
 mod hit;
 mod meter;
 mod request_path;
+mod revoked;
 mod unrecorded;
 mod visit;
 
@@ -34,6 +35,7 @@ mod guarded;
 
 pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits, Quota};
 pub use network::{Network, NetworkError};
+pub use revoked::Revoked;
 pub use server::serve;
 pub use settling::{Change, Correction, CorrectionError, Reclassified, Reclassifier, Settler, correct};
 pub use surroundings::Surroundings;

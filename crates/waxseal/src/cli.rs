@@ -42,6 +42,8 @@ pub(crate) enum Command {
     /// Lists, rotates and moves the keys that links are signed with
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Stops a message's links: they lead to a page that says so
+    Revoke(RevokeArgs),
 }
 
 /// `waxseal demo`.
@@ -78,6 +80,45 @@ pub(crate) enum Part {
     Relay,
     /// Where recipients' clicks and pixels land
     Track,
+}
+
+/// `waxseal revoke`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct RevokeArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<RevokeCommand>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The message's id, or one of its tracked links
+    #[arg(required = true)]
+    pub(crate) message: Option<String>,
+    /// Only this link of it, by its number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) link: Option<u16>,
+    /// Only in this recipient's copy, by number or address
+    #[arg(long, value_name = "WHO")]
+    pub(crate) recipient: Option<String>,
+    /// Take it back: the links work again
+    #[arg(long)]
+    pub(crate) undo: bool,
+}
+
+/// `waxseal revoke list`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RevokeCommand {
+    /// Lists what is revoked, newest first
+    List(RevokeListArgs),
+}
+
+/// `waxseal revoke list`.
+#[derive(Debug, Args)]
+pub(crate) struct RevokeListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `waxseal keys`.

@@ -24,6 +24,7 @@ mod messages;
 mod output;
 mod preview;
 mod queue;
+mod revoke;
 mod sender;
 mod upstream_command;
 
@@ -66,6 +67,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Upstream(command) => in_runtime(upstream_command::upstream(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
         Command::Keys(command) => keys_command::keys(command),
+        Command::Revoke(args) => in_runtime(revoke::revoke(&args)),
     }
 }
 

@@ -118,6 +118,15 @@ async fn open(
     }
     if let Some((socket, recorder)) = tracking {
         let endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock)?;
+        let (revoked, store, stop) = (endpoint.revoked.clone(), house.store.clone(), shutdown.clone());
+        if let Err(error) = revoked.refresh(&*store).await {
+            // A redirect does not wait for the store, so neither does the endpoint.
+            tracing::warn!(%error, "what is revoked cannot be read yet");
+        }
+        serving.spawn(async move {
+            revoked.follow(store, stop).await;
+            Ok(())
+        });
         track(&mut serving, config, socket, endpoint, certificate, shutdown)?;
     }
     let dispatcher = house

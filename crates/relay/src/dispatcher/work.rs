@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use envelope::{Choice, ForwardPath, Mailbox, ReversePath, Timestamp, TrackingMode};
@@ -42,22 +41,6 @@ pub(super) fn is_old(message: &QueuedMessage, retry: &Retry, now: Timestamp) -> 
 
 fn is_late(message: &QueuedMessage, now: Timestamp) -> bool {
     !message.delay_told && now.since(message.queued_at) >= LONG
-}
-
-/// Counts as long as it lives.
-struct Unwritten<'a>(&'a AtomicUsize);
-
-impl<'a> Unwritten<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Unwritten<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Shared {
@@ -323,7 +306,7 @@ impl Shared {
                     continue;
                 }
             }
-            until_it_is.get_or_insert_with(|| Unwritten::new(&self.unwritten));
+            until_it_is.get_or_insert_with(|| self.ledger.unwritten());
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -207,6 +207,44 @@ impl Store for Scripted {
     }
 }
 
+#[async_trait]
+impl crate::Revocations for Scripted {
+    async fn revoke(&self, what: crate::Revocation, at: Timestamp) -> Result<(), StoreError> {
+        self.store.revoke(what, at).await
+    }
+    async fn unrevoke(&self, what: crate::Revocation) -> Result<(), StoreError> {
+        self.store.unrevoke(what).await
+    }
+    async fn revocations(&self) -> Result<Vec<crate::StoredRevocation>, StoreError> {
+        self.store.revocations().await
+    }
+    async fn revocations_edition(&self) -> Result<i64, StoreError> {
+        self.store.revocations_edition().await
+    }
+}
+
+#[async_trait]
+impl crate::Suppressions for Scripted {
+    async fn suppression(&self, sender: &str, to: &str) -> Result<Option<crate::Suppression>, StoreError> {
+        self.store.suppression(sender, to).await
+    }
+    async fn suppress(&self, suppression: crate::Suppression) -> Result<(), StoreError> {
+        self.store.suppress(suppression).await
+    }
+    async fn unsuppress(&self, sender: Option<&str>, address: &str) -> Result<(), StoreError> {
+        self.store.unsuppress(sender, address).await
+    }
+    async fn suppressions(
+        &self,
+        filter: crate::SuppressionFilter,
+    ) -> Result<Vec<crate::Suppression>, StoreError> {
+        self.store.suppressions(filter).await
+    }
+    async fn unsubscribe(&self, unsubscription: crate::Unsubscription) -> Result<(), StoreError> {
+        self.store.unsubscribe(unsubscription).await
+    }
+}
+
 struct Scene {
     folder: TempDir,
     store: Arc<Scripted>,

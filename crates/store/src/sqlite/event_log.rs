@@ -5,6 +5,7 @@ mod read;
 mod schema;
 mod write;
 
+pub(crate) use form::number;
 pub(crate) use read::{
     event, events_after, events_of_address, events_of_before, hits_with_evidence, recent_events, settled,
     settled_after,

@@ -3,6 +3,7 @@ use tokio::sync::watch;
 
 use crate::StoreError;
 use crate::sqlite::event_log;
+use crate::sqlite::suppression::SuppressedSenders;
 use crate::sqlite::write::Write;
 use crate::sqlite::writer::Ledger;
 
@@ -10,6 +11,7 @@ use crate::sqlite::writer::Ledger;
 pub(crate) struct Records {
     newest: Option<i64>,
     committed: watch::Sender<i64>,
+    suppressed: SuppressedSenders,
     settling: Option<i64>,
     settled: watch::Sender<i64>,
 }
@@ -27,6 +29,7 @@ impl Records {
             committed: watch::Sender::new(newest),
             settling: None,
             settled: watch::Sender::new(settled),
+            suppressed: SuppressedSenders::open(db)?,
         })
     }
 
@@ -36,6 +39,10 @@ impl Records {
 
     pub(crate) fn settled(&self) -> watch::Receiver<i64> {
         self.settled.subscribe()
+    }
+
+    pub(crate) fn suppressed(&self) -> SuppressedSenders {
+        self.suppressed.clone()
     }
 }
 

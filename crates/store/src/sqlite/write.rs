@@ -4,7 +4,7 @@ use envelope::{Choice, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
-use crate::sqlite::{privacy, submissions};
+use crate::sqlite::{privacy, revocation, submissions, suppression};
 use crate::{
     AppPassword, Event, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement, StoreError,
 };
@@ -47,6 +47,8 @@ pub(crate) enum Write {
         sender: String,
         label: String,
     },
+    Revocation(revocation::Change),
+    Suppression(suppression::Change),
     #[cfg(test)]
     Panic,
 }
@@ -123,6 +125,8 @@ impl Write {
                     .map_err(|e| StoreError::sqlite("removing an app password", e))?;
                 Ok(None)
             }
+            Self::Revocation(change) => change.apply(db).map(|()| None),
+            Self::Suppression(change) => change.apply(db),
             #[cfg(test)]
             Self::Panic => panic!("as a test asked"),
         }

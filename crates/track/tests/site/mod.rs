@@ -393,3 +393,38 @@ impl Store for Fake {
         Err(StoreError::Closed)
     }
 }
+
+#[async_trait]
+impl store::Revocations for Fake {
+    async fn revoke(&self, _: store::Revocation, _: Timestamp) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn unrevoke(&self, _: store::Revocation) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn revocations(&self) -> Result<Vec<store::StoredRevocation>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn revocations_edition(&self) -> Result<i64, StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl store::Suppressions for Fake {
+    async fn suppression(&self, _: &str, _: &str) -> Result<Option<store::Suppression>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn suppress(&self, _: store::Suppression) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn unsuppress(&self, _: Option<&str>, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn suppressions(&self, _: store::SuppressionFilter) -> Result<Vec<store::Suppression>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn unsubscribe(&self, _: store::Unsubscription) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+}
