@@ -16,7 +16,9 @@ mod proxy_header;
 
 mod client_address;
 mod hit;
+mod keeping;
 mod meter;
+mod recording;
 mod request_path;
 mod revoked;
 mod unrecorded;
@@ -34,6 +36,7 @@ mod event;
 mod guarded;
 
 pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits, Quota};
+pub use keeping::{Keeping, Screening};
 pub use network::{Network, NetworkError};
 pub use revoked::Revoked;
 pub use server::serve;
