@@ -10,6 +10,7 @@ mod queue;
 mod app_password;
 mod choice;
 mod event;
+mod feedback;
 mod message;
 mod privacy;
 mod revocation;
@@ -40,6 +41,7 @@ pub use app_password::AppPassword;
 pub use choice::{ChoiceOrigin, SavedChoice};
 pub use error::StoreError;
 pub use event::{Event, EventKind, StoredEvent};
+pub use feedback::{Feedback, FeedbackKind, FeedbackLog, RecipientFeedback};
 pub use journal::Journal;
 pub use message::{
     LinkRecord, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, PartNote, RecipientAnswer,

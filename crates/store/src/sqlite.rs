@@ -1,5 +1,6 @@
 pub(crate) mod connection;
 mod event_log;
+mod feedback;
 pub(crate) mod held_file;
 mod privacy;
 mod read;
@@ -24,9 +25,10 @@ use tokio::sync::watch;
 
 use crate::worker::Worker;
 use crate::{
-    AppPassword, Event, Keep, LastOpen, MessageFilter, MessageOutcome, MessageRecord, MessageSummary,
-    Parties, Privacy, Purge, Purged, RecipientFacts, SavedChoice, SenderRecord, Settlement, Settling, Store,
-    StoreError, StoredEvent, SubmissionAddress, Submissions, Traces,
+    AppPassword, Event, Feedback, FeedbackLog, Keep, LastOpen, MessageFilter, MessageOutcome, MessageRecord,
+    MessageSummary, Parties, Privacy, Purge, Purged, RecipientFacts, RecipientFeedback, SavedChoice,
+    SenderRecord, Settlement, Settling, Store, StoreError, StoredEvent, SubmissionAddress, Submissions,
+    Traces,
 };
 use readers::Readers;
 use records::Records;
@@ -223,6 +225,24 @@ impl Settling for SqliteStore {
 
     async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError> {
         self.writer.commit(Write::DropEvidence { now, limit }).await
+    }
+}
+
+#[async_trait]
+impl FeedbackLog for SqliteStore {
+    async fn record_feedback(&self, feedback: Feedback) -> Result<(), StoreError> {
+        self.writer.commit(Write::Feedback(Box::new(feedback))).await
+    }
+
+    async fn feedback_of(&self, message: RelayId) -> Result<Vec<RecipientFeedback>, StoreError> {
+        self.readers.read("reading what came back", move |db| feedback::feedback_of(db, message)).await
+    }
+
+    async fn messages_called(&self, message_id: &str) -> Result<Vec<RelayId>, StoreError> {
+        let message_id = message_id.to_owned();
+        self.readers
+            .read("looking up a Message-ID", move |db| feedback::messages_called(db, &message_id))
+            .await
     }
 }
 

@@ -21,12 +21,12 @@ pub struct Endpoint {
     pub rules: Arc<Rules>,
     /// Records what happened. `None`: this node has the keys only, it answers and records nothing.
     pub recorder: Option<Arc<Recorder>>,
-    /// Links that are to lead nowhere any more.
-    pub revoked: Arc<Revoked>,
     /// What else is known about a hit. `None`: it is judged by its request alone.
     pub surroundings: Option<Arc<Surroundings>>,
     /// Opens the cookie of senders who are signed in at the console.
     pub self_cookie: SelfCookie,
+    /// Links that are to lead nowhere any more.
+    pub revoked: Arc<Revoked>,
     /// The time of events.
     pub clock: Arc<dyn Clock>,
     /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.

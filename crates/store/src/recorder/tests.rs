@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::samples::{click, open};
+use crate::{Feedback, FeedbackLog, RecipientFeedback};
 use crate::{
     MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice, SenderRecord, Settlement,
     Settling, SqliteStore, StoredEvent, SubmissionAddress, Submissions,
@@ -64,6 +65,20 @@ impl Settling for Scripted {
     }
     async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError> {
         self.store.drop_evidence(now, limit).await
+    }
+}
+
+/// Nothing comes back here.
+#[async_trait]
+impl FeedbackLog for Scripted {
+    async fn record_feedback(&self, feedback: Feedback) -> Result<(), StoreError> {
+        self.store.record_feedback(feedback).await
+    }
+    async fn feedback_of(&self, message: RelayId) -> Result<Vec<RecipientFeedback>, StoreError> {
+        self.store.feedback_of(message).await
+    }
+    async fn messages_called(&self, message_id: &str) -> Result<Vec<RelayId>, StoreError> {
+        self.store.messages_called(message_id).await
     }
 }
 

@@ -2,6 +2,7 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::sqlite::connection::Schema;
 use crate::sqlite::event_log::EVENT_LOG;
+use crate::sqlite::feedback::FEEDBACK;
 use crate::sqlite::privacy::PRIVACY;
 use crate::sqlite::submissions::SUBMISSIONS;
 use crate::sqlite::{revocation, suppression};
@@ -17,9 +18,10 @@ const STEPS: &[M<'static>] = &[
     M::up(FIRST),
     M::up(APP_PASSWORDS),
     M::up(EVENT_LOG),
+    M::up(FEEDBACK),
+    M::up(SUBMISSIONS),
     M::up(revocation::SCHEMA),
     M::up(suppression::SCHEMA),
-    M::up(SUBMISSIONS),
     M::up(PRIVACY),
 ];
 

@@ -4,9 +4,11 @@ use envelope::{Choice, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
+use crate::sqlite::feedback::write_feedback;
 use crate::sqlite::{privacy, revocation, submissions, suppression};
 use crate::{
-    AppPassword, Event, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement, StoreError,
+    AppPassword, Event, Feedback, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement,
+    StoreError,
 };
 
 /// One thing to remember. Doing it again changes nothing.
@@ -15,6 +17,7 @@ pub(crate) enum Write {
     Message(Box<MessageRecord>),
     Outcome(Box<MessageOutcome>),
     Event(Box<Event>),
+    Feedback(Box<Feedback>),
     Settle(Box<Settlement>),
     Submission {
         sender: String,
@@ -68,6 +71,9 @@ impl Write {
             }
             Self::Event(event) => {
                 write_event(db, event).map_err(|e| StoreError::sqlite("recording an event", e))
+            }
+            Self::Feedback(feedback) => {
+                write_feedback(db, feedback).map_err(|e| StoreError::sqlite("recording what came back", e))
             }
             Self::Settle(settlement) => {
                 settle(db, settlement).map_err(|e| StoreError::sqlite("settling events", e))

@@ -15,6 +15,7 @@ use store::{
     Event, Journal, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, Recorder, SavedChoice,
     SenderRecord, Settlement, Settling, Store, StoreError, StoredEvent, SubmissionAddress, Submissions,
 };
+use store::{Feedback, FeedbackLog, RecipientFeedback};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -266,6 +267,19 @@ impl Settling for Fake {
         Err(StoreError::Closed)
     }
     async fn drop_evidence(&self, _: Timestamp, _: u32) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl FeedbackLog for Fake {
+    async fn record_feedback(&self, _: Feedback) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn feedback_of(&self, _: RelayId) -> Result<Vec<RecipientFeedback>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn messages_called(&self, _: &str) -> Result<Vec<RelayId>, StoreError> {
         Err(StoreError::Closed)
     }
 }

@@ -178,6 +178,12 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Tables,
         "Where mail comes in: one table per listener. With none there is the one shown here, for this machine only.",
     ),
+    key(
+        "smtp[].role",
+        Kind::Word(&["submission", "feedback"], &[]),
+        Default("\"submission\""),
+        "submission (senders' mail) | feedback (bounces and complaints: they are read, recorded, and go nowhere).",
+    ),
     key("smtp[].listen", Kind::Listen, Default("\"127.0.0.1:2525\""), "IP address and port."),
     key(
         "smtp[].tls",
@@ -657,6 +663,24 @@ pub(super) static KEYS: &[Key] = &[
     later("admin"),
     later("notify"),
     later("webhook"),
+    // ── intel
+    holder(
+        "intel",
+        Kind::Table,
+        "What people are told from machines by: see docs/verdicts.md, and `waxseal verdict` for one case.",
+    ),
+    key(
+        "intel.rules",
+        Kind::Path,
+        Optional("\"/etc/waxseal/verdicts.toml\""),
+        "Rules in the place of the built-in ones, which `waxseal intel rules` prints.",
+    ),
+    key(
+        "intel.lists",
+        Kind::Path,
+        Default("\"/var/lib/waxseal/intel\""),
+        "Folder with newer lists of networks and crawlers than the built-in ones; `waxseal intel update` fills it.",
+    ),
     // ── store
     holder("store", Kind::Table, "Where things are kept."),
     key(

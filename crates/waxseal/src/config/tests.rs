@@ -43,6 +43,7 @@ fn the_shortest_file_that_runs() {
         Config {
             hostname,
             listeners: vec![Listener {
+                role: Role::Submission,
                 listen: address("127.0.0.1:2525"),
                 tls: Encryption::None,
                 login_required: true,
@@ -112,6 +113,7 @@ fn the_shortest_file_that_runs() {
                 about_field: true,
                 contact: None,
             },
+            intel: IntelConfig { rules: None, lists: std::path::PathBuf::from("/var/lib/waxseal/intel") },
             store: StoreConfig {
                 database: "/var/lib/waxseal/waxseal.db".into(),
                 spool: "/var/lib/waxseal/spool".into(),
