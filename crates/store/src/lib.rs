@@ -56,7 +56,7 @@ pub use queue::{
     Copies, Footing, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient,
     RecipientOutcome, RecipientState, SqliteQueue,
 };
-pub use recorder::{Figures, Recorded, Recorder};
+pub use recorder::{Figures, Recorded, Recorder, Screen};
 pub use revocation::{MOST_REVOCATIONS, Revocation, Revocations, StoredRevocation};
 pub use sender::SenderRecord;
 pub use settling::{EvidenceRule, Settlement, Settling};
