@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envelope::{
-    Credentials, Envelope, EnvelopeRecipient, ForwardPath, MailParameters, Mailbox, RcptParameters, Reason,
-    Reply, ReversePath,
+    Choice, Credentials, Envelope, EnvelopeRecipient, ForwardPath, MailParameters, Mailbox, RcptParameters,
+    Reason, Reply, ReversePath, TrackingMode,
 };
 use seal::Recipient;
 use smtp::{Greeting, Handler};
@@ -300,7 +300,9 @@ impl Conversation {
             kept: transaction.kept,
             upstream: self.route(transaction.route).upstream.name.clone(),
             from: field("From").map(|body| mime::decode_words(&body)),
-            subject: field("Subject").map(|body| mime::decode_words(&body)),
+            subject: field("Subject")
+                .filter(|_| self.relay.settings.keep_subjects)
+                .map(|body| mime::decode_words(&body)),
             message_id: field("Message-ID"),
             octets_in: content.len() as u64,
         }
@@ -316,6 +318,7 @@ impl Conversation {
             saved: None,
             configured,
             never_track: submission.any_recipient(&settings.never_track),
+            mode: self.mode(submission),
         };
         let saved = self.relay.store.saved_choice(&submission.sender);
         match tokio::time::timeout(STORE_PATIENCE, saved).await {
@@ -328,6 +331,30 @@ impl Conversation {
                 Chosen { reasons: vec![Reason::StoreFailed], ..Chosen::nothing() }
             }
         }
+    }
+
+    /// How much may be kept of what becomes of it. Where each recipient gets a copy, each copy has a mode of its own.
+    fn mode(&self, submission: &Submission) -> TrackingMode {
+        let modes = &self.relay.settings.modes;
+        if self.makes_copies(submission) {
+            let of_each = submission.addresses().map(|address| modes.of(&submission.sender, [address]));
+            return of_each.max().unwrap_or(modes.general);
+        }
+        modes.of(&submission.sender, submission.addresses())
+    }
+
+    /// What can be tracked of what was chosen, and why not the rest.
+    fn trackable(&self, submission: &Submission, choice: Choice) -> (Choice, Vec<Reason>) {
+        let (mut trackable, mut reasons) = (choice, vec![]);
+        if choice.opens && submission.only_to_oneself() {
+            trackable.opens = false;
+            reasons.push(Reason::OnlyRecipientIsSender);
+        }
+        if choice.links && self.mode(submission) == TrackingMode::Hygiene {
+            trackable.links = false;
+            reasons.push(Reason::ModeHygiene);
+        }
+        (trackable, reasons)
     }
 
     /// Our own header fields go, whatever else happens to the message.
@@ -349,7 +376,7 @@ impl Conversation {
     /// The message with pixel and links; as it came if anything about that fails or takes too long.
     async fn rewritten(&self, submission: &Submission, chosen: &Chosen, content: &Arc<Vec<u8>>) -> Rewritten {
         let settings = &self.relay.settings;
-        let choice = submission.trackable(chosen.choice);
+        let (choice, reasons) = self.trackable(submission, chosen.choice);
         let mut rewritten = if settings.tracking_enabled {
             let tracking = Tracking {
                 id: submission.id,
@@ -359,7 +386,7 @@ impl Conversation {
                 },
                 choice,
                 keys: self.relay.keys.clone(),
-                base_url: settings.base_url.clone(),
+                base_url: settings.base_url_for(&submission.sender).to_owned(),
                 rewriting: settings.rewriting.clone(),
                 on_dkim: self.route(submission.route).on_dkim,
             };
@@ -367,10 +394,7 @@ impl Conversation {
         } else {
             Rewritten::untouched(content.clone(), None)
         };
-        if choice != chosen.choice {
-            rewritten.because(Reason::OnlyRecipientIsSender);
-        }
-        for reason in &chosen.reasons {
+        for reason in reasons.iter().chain(&chosen.reasons) {
             rewritten.because(*reason);
         }
         if rewritten.is_tracked()
@@ -470,13 +494,17 @@ impl Conversation {
 
     /// One copy for each recipient, if the route makes some and there is anything to tell them apart by.
     fn copies(&self, submission: &Submission, chosen: &Chosen, rewritten: &Rewritten) -> Copies {
-        let several = submission.goes_to_more_than(1);
-        let too_many = submission.goes_to_more_than(self.most_copies(submission.route));
-        if self.route(submission.route).fan_out && several && !too_many && rewritten.is_tracked() {
-            Copies::Each { choice: submission.trackable(chosen.choice) }
+        if self.makes_copies(submission) && rewritten.is_tracked() {
+            Copies::Each { choice: self.trackable(submission, chosen.choice).0 }
         } else {
             Copies::Shared
         }
+    }
+
+    fn makes_copies(&self, submission: &Submission) -> bool {
+        let several = submission.goes_to_more_than(1);
+        let too_many = submission.goes_to_more_than(self.most_copies(submission.route));
+        self.route(submission.route).fan_out && several && !too_many
     }
 
     /// More would be counted against the sender by the provider, or stand before everybody else's mail for long.

@@ -203,6 +203,16 @@ pub(crate) fn queue_failed(doing: &str, error: &StoreError) {
     tracing::error!(doing, %error, hint = error.hint().unwrap_or_default(), "the queue failed");
 }
 
+/// Nothing is handed on until what comes of it can be written down.
+pub(crate) fn cannot_write(error: &StoreError) {
+    let hint = error.hint().unwrap_or_default();
+    tracing::error!(%error, hint, "the queue cannot be written to: nothing is handed on until it can");
+}
+
+pub(crate) fn can_write_again() {
+    tracing::info!("the queue can be written to again: mail is handed on");
+}
+
 /// What came of a handoff is not on disk: until it is, the message is not touched again.
 pub(crate) fn not_settled(id: RelayId, error: &StoreError) {
     tracing::error!(%id, %error, "what came of a handoff could not be written down yet");

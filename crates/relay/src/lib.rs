@@ -5,7 +5,6 @@
 //! what the sender chose, what was rewritten, what the store knows, what the provider said.
 //! No sockets here; the handoff is `upstream`'s, the listener is `smtp`'s.
 
-mod address_pattern;
 mod asked;
 mod choosing;
 mod conversation;
@@ -29,17 +28,17 @@ mod taking_over;
 mod throttle;
 mod trace;
 
-pub use address_pattern::AddressPattern;
 pub use asked::{Asked, Wish, without_control_fields};
 pub use choosing::Chosen;
 pub use conversation::Conversation;
 pub use dispatcher::{Counts, Dispatcher};
 pub use door::{Door, Relay, Submitter};
+pub use envelope::AddressPattern;
 pub use passwords::{PasswordError, hash_password, new_app_password};
 pub use rewriting::{Tracking, rewrite, rewrite_unless};
 pub use rewritten::Rewritten;
 pub use settings::{
     ConfiguredSender, Delivery, LoginOrder, OnDkim, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin,
-    Settings,
+    Settings, TrackingDomain,
 };
 pub use throttle::LoginLimits;

@@ -170,10 +170,11 @@ impl StoreError {
                 source.kind(),
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
             ),
-            // What SQLite makes of a quota that is used up; it keeps what the system said to itself.
-            Self::Database { source, .. } => {
-                source.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_IOERR_WRITE)
-            }
+            // What SQLite makes of a quota that is used up, and of no room for the index of its WAL; it keeps what
+            // the system said to itself.
+            Self::Database { source, .. } => source.sqlite_error().is_some_and(|e| {
+                matches!(e.extended_code, ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE)
+            }),
             _ => false,
         }
     }

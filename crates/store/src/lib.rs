@@ -12,6 +12,7 @@ mod choice;
 mod event;
 mod message;
 mod sender;
+mod settling;
 mod text;
 
 mod error;
@@ -34,17 +35,18 @@ mod samples;
 pub use app_password::AppPassword;
 pub use choice::{ChoiceOrigin, SavedChoice};
 pub use error::StoreError;
-pub use event::{Event, StoredEvent};
+pub use event::{Event, EventKind, StoredEvent};
 pub use journal::Journal;
 pub use message::{
     LinkRecord, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, PartNote, RecipientAnswer,
     RecipientRecord,
 };
 pub use queue::{
-    Copies, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
-    RecipientState, SqliteQueue,
+    Copies, Footing, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient,
+    RecipientOutcome, RecipientState, SqliteQueue,
 };
 pub use recorder::{Figures, Recorded, Recorder};
 pub use sender::SenderRecord;
+pub use settling::{EvidenceRule, Settling};
 pub use sqlite::SqliteStore;
 pub use store::{MOST_APP_PASSWORDS, Store};

@@ -1,4 +1,5 @@
 pub(crate) mod connection;
+mod event_log;
 pub(crate) mod held_file;
 mod read;
 pub(crate) mod readers;
@@ -17,8 +18,8 @@ use tokio::sync::watch;
 
 use crate::worker::Worker;
 use crate::{
-    AppPassword, Event, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice,
-    SenderRecord, Store, StoreError, StoredEvent,
+    AppPassword, Event, EvidenceRule, MessageFilter, MessageOutcome, MessageRecord, MessageSummary,
+    SavedChoice, SenderRecord, Settling, Store, StoreError, StoredEvent,
 };
 use readers::Readers;
 use records::Records;
@@ -37,6 +38,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Arc<Worker<Writer<Records>>>,
     committed: watch::Receiver<i64>,
+    settled: watch::Receiver<i64>,
 }
 
 /// How long another program's lock is waited for. The relay waits a second for us, and twice that is enough
@@ -60,11 +62,12 @@ impl SqliteStore {
     }
 
     fn start(writer: Writer<Records>, busy: Duration) -> Result<Self, StoreError> {
-        let (committed, file) = (writer.ledger().committed(), writer.file().clone());
+        let (committed, settled) = (writer.ledger().committed(), writer.ledger().settled());
+        let file = writer.file().clone();
         let path = file.path().to_owned();
         let writer =
             Worker::spawn(writer).map_err(|e| StoreError::file("starting a thread for", &path, e))?;
-        Ok(Self { readers: Readers::new(file, busy), writer: Arc::new(writer), committed })
+        Ok(Self { readers: Readers::new(file, busy), writer: Arc::new(writer), committed, settled })
     }
 
     /// Waits for the readers, commits what waits and closes the file. Every clone is closed with it.
@@ -100,15 +103,15 @@ impl Store for SqliteStore {
     }
 
     async fn recent_events(&self, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers.read("reading events", move |db| read::recent_events(db, limit)).await
+        self.readers.read("reading events", move |db| event_log::recent_events(db, limit)).await
     }
 
     async fn events_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers.read("reading events", move |db| read::events_after(db, seq, limit)).await
+        self.readers.read("reading events", move |db| event_log::events_after(db, seq, limit)).await
     }
 
     async fn events_of(&self, message: RelayId) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers.read("reading a message's events", move |db| read::events_of(db, message)).await
+        self.readers.read("reading a message's events", move |db| event_log::events_of(db, message)).await
     }
 
     async fn saved_choice(&self, sender: &str) -> Result<Option<SavedChoice>, StoreError> {
@@ -154,6 +157,38 @@ impl Store for SqliteStore {
 
     fn committed(&self) -> watch::Receiver<i64> {
         self.committed.clone()
+    }
+}
+
+#[async_trait]
+impl Settling for SqliteStore {
+    fn settled(&self) -> watch::Receiver<i64> {
+        self.settled.clone()
+    }
+
+    async fn settle(
+        &self,
+        upto: i64,
+        verdicts: Vec<Event>,
+        evidence: EvidenceRule,
+    ) -> Result<(), StoreError> {
+        self.writer.commit(Write::Settle { upto, verdicts, evidence }).await
+    }
+
+    async fn settled_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.readers.read("reading settled events", move |db| event_log::settled_after(db, seq, limit)).await
+    }
+
+    async fn hits_with_evidence(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.readers.read("reading evidence", move |db| event_log::hits_with_evidence(db, seq, limit)).await
+    }
+
+    async fn event(&self, id: RelayId) -> Result<Option<StoredEvent>, StoreError> {
+        self.readers.read("reading an event", move |db| event_log::event(db, id)).await
+    }
+
+    async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError> {
+        self.writer.commit(Write::DropEvidence { now, limit }).await
     }
 }
 

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use envelope::{RelayId, Timestamp};
 use rusqlite::Connection;
 use tokio::task::JoinSet;
-use verdict::{Confidence, Judgement, Kind, Trust, Verdict};
-use waxseal_store::{Event, Journal, Recorded, Recorder, SqliteStore, Store};
+use verdict::{Confidence, Judgement, Trust, Verdict};
+use waxseal_store::{Event, EventKind, Journal, Recorded, Recorder, SqliteStore, Store};
 
 /// Set in the child: the folder that holds the database and, below it, the small disk.
 const FOLDER: &str = "WAXSEAL_FULL_JOURNAL_FOLDER";
@@ -171,18 +171,20 @@ fn event(n: u32) -> Event {
     Event {
         id: RelayId::new(at, random),
         at,
-        kind: Kind::Open,
+        kind: EventKind::Open,
         message: RelayId::from_bytes([1; 16]),
         recipient: None,
         link: None,
-        judgement: Judgement {
+        about: None,
+        judgement: Some(Judgement {
             verdict: Verdict::Human,
             confidence: Confidence::Weak,
             reasons: vec![],
             trust: Trust::default(),
             rules: String::new(),
-        },
+        }),
         device: None,
+        place: None,
         address: None,
         user_agent: None,
         evidence: "{}".to_owned(),

@@ -20,7 +20,7 @@ pub(crate) fn hit(event: &Event) {
         message = %event.message,
         recipient = event.recipient,
         link = event.link,
-        verdict = event.judgement.verdict.code(),
+        verdict = event.judgement.as_ref().map(|judged| judged.verdict.code()),
         "hit"
     );
 }

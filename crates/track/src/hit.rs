@@ -78,13 +78,15 @@ impl Hit {
         Ok(Event {
             id: RelayId::new(at, random),
             at,
-            kind: self.kind,
+            kind: self.kind.into(),
             message: self.message,
             recipient: match self.recipient {
                 Recipient::Index(index) => Some(index),
                 Recipient::Shared => None,
             },
             link: self.link,
+            about: None,
+            place: None,
             device: match endpoint.keep_agent {
                 KeepAgent::None => None,
                 // Where the agent is not the person's own it must not be shown as if it were.
@@ -101,7 +103,7 @@ impl Hit {
                 KeepAgent::Full => evidence.user_agent.clone(),
             },
             evidence: kept(&evidence),
-            judgement,
+            judgement: Some(judgement),
         })
     }
 

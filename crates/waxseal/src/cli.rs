@@ -21,7 +21,7 @@ pub(crate) enum Command {
     /// Shows the whole way of a mail on this computer; nothing to set up
     Demo(DemoArgs),
     /// Runs the relay and the tracking endpoint in the foreground
-    Run(ConfigArg),
+    Run(RunArgs),
     /// Finds every mistake in a configuration file; changes nothing
     Check(CheckArgs),
     /// Shows what would be changed in a message, and why not more
@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Tests, lists and signs in at the providers mail goes out to
     #[command(subcommand)]
     Upstream(UpstreamCommand),
+    /// Lists, rotates and moves the keys that links are signed with
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 /// `waxseal demo`.
@@ -53,6 +56,90 @@ pub(crate) struct DemoArgs {
     /// Send, open and click by itself, print what happened, and end
     #[arg(long)]
     pub(crate) script: bool,
+}
+
+/// `waxseal run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Run only this part; the others are another process's
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Option<Part>,
+    /// With --only track: redirect with the keys alone, and record nothing
+    #[arg(long)]
+    pub(crate) without_store: bool,
+}
+
+/// A part of `waxseal run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// Where mail comes in and goes out
+    Relay,
+    /// Where recipients' clicks and pixels land
+    Track,
+}
+
+/// `waxseal keys`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Lists the keys, without their secrets
+    List(KeysListArgs),
+    /// Makes a new key that signs from the next start on; the others go on opening old links
+    Rotate(KeysRotateArgs),
+    /// Prints the keys, or writes them to a file: for another node or a backup. They are secret
+    Export(KeysExportArgs),
+    /// Adds the keys of another node or a backup; never loses or doubles one
+    Import(KeysImportArgs),
+}
+
+/// `waxseal keys list`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal keys rotate`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysRotateArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Only make the key: it opens and does not sign, until every node has it
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) prepare: bool,
+    /// Sign with this key, which is there already
+    #[arg(long, value_name = "ID")]
+    pub(crate) to: Option<String>,
+    /// Do nothing while the key that signs is younger than this
+    #[arg(long, value_name = "DAYS", conflicts_with_all = ["to", "prepare"])]
+    pub(crate) if_older_than: Option<u32>,
+}
+
+/// `waxseal keys export`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysExportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// A file that is not there yet; standard output if not given
+    #[arg(value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+    /// Print them on a terminal too
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// `waxseal keys import`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysImportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// What `export` wrote, or another node's key file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) from: PathBuf,
 }
 
 /// Where the configuration is.
@@ -80,6 +167,9 @@ pub(crate) struct CheckArgs {
     /// Print nothing when all is well
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// The file is for `waxseal run --only PART`
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Option<Part>,
 }
 
 /// `waxseal preview`.

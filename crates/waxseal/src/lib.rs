@@ -19,6 +19,7 @@ mod wiring;
 mod check;
 mod demo;
 mod events;
+mod keys_command;
 mod messages;
 mod output;
 mod preview;
@@ -64,6 +65,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Queue(command) => in_runtime(queue::queue(command)),
         Command::Upstream(command) => in_runtime(upstream_command::upstream(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
+        Command::Keys(command) => keys_command::keys(command),
     }
 }
 

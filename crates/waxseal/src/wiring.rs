@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use envelope::{Mailbox, SystemClock};
+use envelope::{Mailbox, ModeRule, SystemClock, TrackingModes};
 use relay::event::Addresses;
 use relay::{
     AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim, OnUnavailable, Rate, Retry,
-    Rewriting, Route, RouteLogin, Settings,
+    Rewriting, Route, RouteLogin, Settings, TrackingDomain,
 };
 use rewrite::{LinkRules, PixelPosition};
-use track::{KeepAddress, KeepAgent};
+use track::{KeepAddress, KeepAgent, Quota};
 use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
 
 use crate::certificates;
@@ -28,12 +28,15 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         hostname: config.hostname.clone(),
         tracking_enabled: config.tracking.enabled,
         base_url: config.tracking.base_url.clone(),
+        domains: config.tracking.domains.iter().map(domain).collect(),
         track_field: config.tracking.header.clone(),
         login_suffix: config.tracking.login_suffix,
         sticky: config.tracking.sticky,
         defaults: config.tracking.defaults,
         locked: config.tracking.locked,
         never_track: config.privacy.never_track.iter().map(pattern).collect(),
+        modes: modes(&config.privacy),
+        keep_subjects: !config.privacy.keep_subjects.is_zero(),
         rewriting: rewriting(&config.tracking),
         rewrite_time: config.limits.rewrite_time,
         login_order: config.login_order.iter().map(login_order).collect(),
@@ -71,6 +74,17 @@ pub(crate) fn keeps(config: &Config) -> (KeepAddress, KeepAgent) {
         config::StoreAgent::Full => KeepAgent::Full,
     };
     (address, agent)
+}
+
+/// How much may be kept about whom.
+pub(crate) fn modes(privacy: &config::Privacy) -> TrackingModes {
+    let patterns = |patterns: &[config::AddressPattern]| patterns.iter().map(pattern).collect();
+    let rules = privacy.rules.iter().map(|rule| ModeRule {
+        senders: patterns(&rule.senders),
+        recipients: patterns(&rule.recipients),
+        mode: rule.mode,
+    });
+    TrackingModes { general: privacy.mode, rules: rules.collect() }
 }
 
 /// How the log looks: level, format, addresses.
@@ -219,6 +233,27 @@ pub(crate) fn vault(config: &Config) -> anyhow::Result<Vault> {
     Ok(Vault::new(folder, keys))
 }
 
+/// What the tracking endpoint bears.
+pub(crate) fn endpoint_limits(config: &Config) -> track::Limits {
+    let quota = |quota: config::TrackingQuota| Quota { requests: quota.requests, per: quota.per };
+    track::Limits {
+        per_address: Some(quota(config.limits.tracking_per_ip)),
+        per_url: Some(quota(config.limits.tracking_per_url)),
+        ..track::Limits::default()
+    }
+}
+
+fn domain(domain: &config::TrackingDomain) -> TrackingDomain {
+    let senders = domain.senders.iter().map(pattern).collect();
+    TrackingDomain { senders, base_url: domain.base_url.clone() }
+}
+
+/// All that ever was ours: a mail quotes those of other senders and of earlier days.
+fn other_base_urls(tracking: &config::Tracking) -> Vec<String> {
+    let domains = tracking.domains.iter().map(|domain| &domain.base_url);
+    std::iter::once(&tracking.base_url).chain(domains).chain(&tracking.old_base_urls).cloned().collect()
+}
+
 fn rewriting(tracking: &config::Tracking) -> Rewriting {
     let links = &tracking.links;
     let rules = LinkRules {
@@ -236,6 +271,7 @@ fn rewriting(tracking: &config::Tracking) -> Rewriting {
             config::PixelPosition::Start => PixelPosition::Start,
         },
         plain_text: links.plain_text,
+        other_base_urls: Arc::new(other_base_urls(tracking)),
     }
 }
 

@@ -1,8 +1,7 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use envelope::{Choice, ForwardPath, ReversePath, Timestamp};
+use envelope::{Choice, ForwardPath, Mailbox, ReversePath, Timestamp, TrackingMode};
 use seal::Recipient;
 use store::{
     Copies, NewMessage, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome, RecipientState,
@@ -24,6 +23,17 @@ const LONG: Duration = Duration::from_hours(4);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// What of `choice` goes into one recipient's copy.
+fn choice_for(choice: Choice, mode: TrackingMode, is_sender: bool) -> Choice {
+    match mode {
+        TrackingMode::Off => Choice::NONE,
+        // One's own copy: its opens would all be one's own.
+        mode => {
+            Choice { opens: choice.opens && !is_sender, links: choice.links && mode != TrackingMode::Hygiene }
+        }
+    }
+}
+
 /// Is there something to do for it even if its provider takes nothing?
 pub(super) fn is_old(message: &QueuedMessage, retry: &Retry, now: Timestamp) -> bool {
     now >= message.queued_at.plus(retry.give_up) || is_late(message, now)
@@ -31,22 +41,6 @@ pub(super) fn is_old(message: &QueuedMessage, retry: &Retry, now: Timestamp) -> 
 
 fn is_late(message: &QueuedMessage, now: Timestamp) -> bool {
     !message.delay_told && now.since(message.queued_at) >= LONG
-}
-
-/// Counts as long as it lives.
-struct Unwritten<'a>(&'a AtomicUsize);
-
-impl<'a> Unwritten<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Unwritten<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Shared {
@@ -139,13 +133,13 @@ impl Shared {
             ForwardPath::Mailbox(mailbox) => mailbox.as_str().eq_ignore_ascii_case(&message.sender),
             ForwardPath::Postmaster => false,
         };
+        let mode = settings.modes.of(&message.sender, recipient.forward_path.mailbox().map(Mailbox::as_str));
         let tracking = Tracking {
             id: message.id,
             recipient: Recipient::Index(recipient.index),
-            // One's own copy: its opens would all be one's own.
-            choice: Choice { opens: choice.opens && !is_sender, ..choice },
+            choice: choice_for(choice, mode, is_sender),
             keys: relay.keys.clone(),
-            base_url: settings.base_url.clone(),
+            base_url: settings.base_url_for(&message.sender).to_owned(),
             rewriting: settings.rewriting.clone(),
             on_dkim: settings.routes[outlet.route].on_dkim,
         };
@@ -299,7 +293,7 @@ impl Shared {
                     continue;
                 }
             }
-            until_it_is.get_or_insert_with(|| Unwritten::new(&self.unwritten));
+            until_it_is.get_or_insert_with(|| self.ledger.unwritten());
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

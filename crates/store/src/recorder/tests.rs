@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use super::*;
 use crate::samples::{click, open};
 use crate::{
-    MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice, SenderRecord, SqliteStore,
-    StoredEvent,
+    EvidenceRule, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice, SenderRecord,
+    Settling, SqliteStore, StoredEvent,
 };
 
 /// A store that does what a test tells it to, with a real one behind it.
@@ -35,6 +35,29 @@ enum Mood {
     CommitsLate,
 }
 
+/// Nobody settles here.
+#[async_trait]
+impl Settling for Scripted {
+    fn settled(&self) -> watch::Receiver<i64> {
+        self.store.settled()
+    }
+    async fn settle(&self, upto: i64, verdicts: Vec<Event>, rule: EvidenceRule) -> Result<(), StoreError> {
+        self.store.settle(upto, verdicts, rule).await
+    }
+    async fn settled_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.settled_after(seq, limit).await
+    }
+    async fn hits_with_evidence(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.hits_with_evidence(seq, limit).await
+    }
+    async fn event(&self, id: RelayId) -> Result<Option<StoredEvent>, StoreError> {
+        self.store.event(id).await
+    }
+    async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError> {
+        self.store.drop_evidence(now, limit).await
+    }
+}
+
 #[async_trait]
 impl Store for Scripted {
     async fn record_event(&self, event: Event) -> Result<(), StoreError> {
@@ -52,7 +75,7 @@ impl Store for Scripted {
         match mood {
             Mood::Hangs => std::future::pending().await,
             Mood::Fails => Err(StoreError::TimedOut),
-            Mood::RefusesClicks if event.kind == verdict::Kind::Click => {
+            Mood::RefusesClicks if event.kind == crate::EventKind::Click => {
                 Err(StoreError::Unreadable { what: "click", value: String::new() })
             }
             Mood::Answers | Mood::RefusesClicks => self.store.record_event(event).await,

@@ -1,15 +1,16 @@
 use rusqlite_migration::{M, Migrations};
 
 use crate::sqlite::connection::Schema;
+use crate::sqlite::event_log::EVENT_LOG;
 
 /// The store's tables. Never edit a step that was released; add the next. A new word of [`verdict::Verdict`],
-/// [`verdict::Kind`] or [`crate::ChoiceOrigin`] needs one too, even an empty one, so that programs that do not
+/// [`crate::EventKind`] or [`crate::ChoiceOrigin`] needs one too, even an empty one, so that programs that do not
 /// know it refuse.
 ///
 /// "WXSL": which program's file this is.
 pub(crate) const SCHEMA: Schema =
     Schema { application_id: 0x5758_534c, migrations: Migrations::from_slice(STEPS), gives_room_back: false };
-const STEPS: &[M<'static>] = &[M::up(FIRST), M::up(APP_PASSWORDS)];
+const STEPS: &[M<'static>] = &[M::up(FIRST), M::up(APP_PASSWORDS), M::up(EVENT_LOG)];
 
 const FIRST: &str = "
 PRAGMA application_id = 0x5758534c;

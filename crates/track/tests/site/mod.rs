@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use envelope::{Choice, Clock, ManualClock, RelayId, Timestamp};
 use seal::{Keys, Recipient};
 use store::{
-    Event, Journal, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, Recorder, SavedChoice,
-    SenderRecord, Store, StoreError, StoredEvent,
+    Event, EvidenceRule, Journal, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, Recorder,
+    SavedChoice, SenderRecord, Settling, Store, StoreError, StoredEvent,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -242,6 +242,28 @@ impl Fake {
             }
         };
         timeout(PATIENCE, kept).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl Settling for Fake {
+    fn settled(&self) -> watch::Receiver<i64> {
+        self.committed.subscribe()
+    }
+    async fn settle(&self, _: i64, _: Vec<Event>, _: EvidenceRule) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn settled_after(&self, _: i64, _: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn hits_with_evidence(&self, _: i64, _: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn event(&self, _: RelayId) -> Result<Option<StoredEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn drop_evidence(&self, _: Timestamp, _: u32) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Octets(u64),
     /// A duration with its unit, between these.
     Period(Duration, Duration),
+    /// The word, or a duration with its unit, between these.
+    WordOrPeriod(&'static str, Duration, Duration),
     /// One of the first words; the second are those of the design that this version does not have.
     Word(&'static [&'static str], &'static [&'static str]),
     /// A list of them, each once.
@@ -51,6 +53,10 @@ pub(super) enum Kind {
     FieldName,
     /// `http(s)://host[:port]`.
     BaseUrl,
+    /// A list of them.
+    BaseUrls,
+    /// `mailto:…` or `https://…`.
+    Contact,
     /// `sqlite:` and a path.
     StoreUrl,
     /// An IP address with a port.
@@ -152,6 +158,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
+const TEN_YEARS: Duration = Duration::from_hours(24 * 3653);
 const MONTH: Duration = Duration::from_hours(24 * 31);
 
 /// Less does not even hold a header: "35" was meant to be "35MB".
@@ -249,6 +256,24 @@ pub(super) static KEYS: &[Key] = &[
         Default("[]"),
         "Networks of proxies whose X-Forwarded-For is believed.",
     ),
+    key(
+        "tracking.proxy_protocol",
+        Kind::Flag,
+        Default("false"),
+        "true: a trusted proxy's connections begin with a PROXY protocol header, version 1 or 2; others of it are closed.",
+    ),
+    key(
+        "tracking.old_base_urls",
+        Kind::BaseUrls,
+        Default("[]"),
+        "Base URLs of earlier days: links under them are known as ours where a mail quotes them.",
+    ),
+    key(
+        "tracking.contact",
+        Kind::Contact,
+        Optional("\"mailto:security@example.com\""),
+        "Whom to tell about a weakness, a mailto: or https: URI; shown in /.well-known/security.txt.",
+    ),
     holder("tracking.defaults", Kind::Inline, "What a sender who never chose anything gets."),
     key("tracking.defaults.opens", Kind::Flag, Default("false"), "Add a pixel."),
     key("tracking.defaults.links", Kind::Flag, Default("false"), "Wrap links."),
@@ -284,7 +309,23 @@ pub(super) static KEYS: &[Key] = &[
         "If rewriting or the store fails: send-untracked.",
     ),
     later("tracking.plain_http"),
-    later("tracking.domain"),
+    holder(
+        "tracking.domain",
+        Kind::Tables,
+        "More names for the same endpoint. A sender has the first whose `senders` match, else tracking.base_url.",
+    ),
+    key(
+        "tracking.domain[].base_url",
+        Kind::BaseUrl,
+        Needed("\"https://go.example.org\""),
+        "Where pixels and tracked links of these senders point.",
+    ),
+    key(
+        "tracking.domain[].senders",
+        Kind::Senders,
+        Needed("[\"*@example.org\"]"),
+        "Whose mail: \"*@example.org\" or \"ana@example.org\".",
+    ),
     holder("tracking.links", Kind::Table, "Which links are wrapped."),
     key("tracking.links.plain_text", Kind::Flag, Default("false"), "Wrap bare links of the text part too."),
     key(
@@ -572,11 +613,83 @@ pub(super) static KEYS: &[Key] = &[
     ),
     later("privacy.geo"),
     later("privacy.geo_db"),
-    later("privacy.keep_events"),
-    later("privacy.keep_subjects"),
-    later("privacy.keep_bodies"),
-    later("privacy.honour_dnt"),
-    later("privacy.recipient_page"),
+    key(
+        "privacy.mode",
+        Kind::Word(&["off", "hygiene", "pseudonymous", "full"], &[]),
+        Default("\"full\""),
+        "off | hygiene (the date of the last open only) | pseudonymous (not who of several, where, on what) | full.",
+    ),
+    key(
+        "privacy.keep_events",
+        Kind::Period(DAY, TEN_YEARS),
+        Default("\"400d\""),
+        "How long opens and clicks are kept, and what is known of their messages. The links work for ever.",
+    ),
+    key(
+        "privacy.keep_subjects",
+        Kind::Period(Duration::ZERO, TEN_YEARS),
+        Default("\"400d\""),
+        "How long subjects are kept; \"0d\": not at all.",
+    ),
+    key(
+        "privacy.keep_bodies",
+        Kind::Word(&["0d"], &[]),
+        Default("\"0d\""),
+        "Only \"0d\": the text of messages is never stored, except of mail that waits in the queue.",
+    ),
+    key(
+        "privacy.keep_evidence",
+        Kind::WordOrPeriod("settling", HOUR, TEN_YEARS),
+        Default("\"settling\""),
+        "What verdicts are made from: settling (until it is sure who it was), or for a time, to judge anew later.",
+    ),
+    key(
+        "privacy.honour_dnt",
+        Kind::Flag,
+        Default("true"),
+        "Sec-GPC and DNT: opens are not stored; clicks are counted, with nothing about the person.",
+    ),
+    key(
+        "privacy.recipient_page",
+        Kind::Flag,
+        Default("true"),
+        "The tracking host explains itself, and recipients can refuse there.",
+    ),
+    key(
+        "privacy.about_field",
+        Kind::Flag,
+        Default("true"),
+        "Tracked mail carries X-Waxseal-About: the address of the recipient's page, with what is known and a way to refuse.",
+    ),
+    key(
+        "privacy.contact",
+        Kind::Text,
+        Optional("\"Example Ltd, privacy@example.com\""),
+        "Whom recipients can ask; shown on their page.",
+    ),
+    holder(
+        "privacy.rule",
+        Kind::Tables,
+        "A mode for some senders or recipients. Of all that fit, and privacy.mode, the strictest wins.",
+    ),
+    key(
+        "privacy.rule[].senders",
+        Kind::Senders,
+        Optional("[\"*@example.com\"]"),
+        "Whose mail; if not set, everybody's.",
+    ),
+    key(
+        "privacy.rule[].recipients",
+        Kind::Senders,
+        Optional("[\"*@example.org\"]"),
+        "To whom; if not set, to everybody.",
+    ),
+    key(
+        "privacy.rule[].mode",
+        Kind::Word(&["off", "hygiene", "pseudonymous", "full"], &[]),
+        Needed("\"hygiene\""),
+        "off | hygiene | pseudonymous | full.",
+    ),
     later("console"),
     later("sharing"),
     later("admin"),
@@ -647,7 +760,20 @@ pub(super) static KEYS: &[Key] = &[
         "How long what is under way may take when told to end.",
     ),
     later("limits.per_sender"),
-    later("limits.tracking_per_ip"),
+    holder(
+        "limits.tracking_per_ip",
+        Kind::Inline,
+        "Hits of one address that are recorded; more are answered all the same. Not for image proxies and the like.",
+    ),
+    key("limits.tracking_per_ip.requests", Kind::Number(1, 1_000_000_000), Default("120"), "How many."),
+    key("limits.tracking_per_ip.per", Kind::Period(SECOND, DAY), Default("\"1m\""), "In which time."),
+    holder(
+        "limits.tracking_per_url",
+        Kind::Inline,
+        "The same of one pixel or link, whoever asks, so that one URL cannot fill the disk.",
+    ),
+    key("limits.tracking_per_url.requests", Kind::Number(1, 1_000_000_000), Default("2000"), "How many."),
+    key("limits.tracking_per_url.per", Kind::Period(SECOND, DAY), Default("\"1h\""), "In which time."),
     later("autoconfig"),
     // ── log
     holder("log", Kind::Table, "What is logged, to standard error."),

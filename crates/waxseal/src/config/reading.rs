@@ -104,7 +104,7 @@ fn allow_scalar(key: &Key, value: &Spanned<DeValue<'_>>, source: &mut Source<'_>
             // Whoever mistakes `password_file` for `password` writes the password here.
             Kind::PasswordFile => is_plainly_a_path(text),
             Kind::Host => !text.contains(['@', '/']),
-            Kind::BaseUrl | Kind::Endpoint | Kind::StoreUrl | Kind::LinkPatterns => {
+            Kind::BaseUrl | Kind::BaseUrls | Kind::Endpoint | Kind::StoreUrl | Kind::LinkPatterns => {
                 !text.contains(['@', '?', '#', ';'])
             }
             _ => !(text.contains('@') && text.contains(['/', ':'])),
@@ -142,6 +142,7 @@ fn is_list(kind: &Kind) -> bool {
             | Kind::Recipients
             | Kind::Mailboxes
             | Kind::LinkPatterns
+            | Kind::BaseUrls
     )
 }
 
@@ -154,7 +155,7 @@ impl List {
             Kind::Words(..) => Value::Words(Vec::new()),
             Kind::Networks => Value::Networks(Vec::new()),
             Kind::Mailboxes => Value::Mailboxes(Vec::new()),
-            Kind::LinkPatterns => Value::Texts(Vec::new()),
+            Kind::LinkPatterns | Kind::BaseUrls => Value::Texts(Vec::new()),
             _ => Value::Patterns(Vec::new()),
         })
     }
@@ -174,6 +175,7 @@ impl List {
             }
             Value::Networks(networks) => networks.push(forms::network(text)?),
             Value::Mailboxes(mailboxes) => mailboxes.push((forms::mailbox(text)?, item.span())),
+            Value::Texts(texts) if matches!(key.kind, Kind::BaseUrls) => texts.push(forms::base_url(text)?),
             Value::Texts(texts) => texts.push(forms::link_pattern(text)?),
             Value::Patterns(patterns) => patterns.push(forms::pattern(key, text)?),
             // `new` makes no other.
@@ -194,7 +196,9 @@ fn scalar(key: &Key, value: &DeValue<'_>) -> Result<Value, Wrong> {
                 _ => Wrong::new(format!("must be between {least} and {most}"), "out of range"),
             })
         }
-        (Kind::Period(..), DeValue::Integer(number)) => Err(units::bare_number(key, number.as_str(), "s")),
+        (Kind::Period(..) | Kind::WordOrPeriod(..), DeValue::Integer(number)) => {
+            Err(units::bare_number(key, number.as_str(), "s"))
+        }
         (Kind::Octets(_), DeValue::Integer(number)) => Err(units::bare_number(key, number.as_str(), "B")),
         (_, DeValue::String(text)) => from_text(key, text),
         (_, value) => Err(wrong_type(key, value)),
@@ -205,12 +209,15 @@ fn from_text(key: &Key, text: &str) -> Result<Value, Wrong> {
     match &key.kind {
         Kind::Octets(least) => units::octets(key, text, *least).map(Value::Number),
         Kind::Period(least, most) => units::period(key, text, *least, *most).map(Value::Period),
+        Kind::WordOrPeriod(word, ..) if text == *word => Ok(Value::Word(word)),
+        Kind::WordOrPeriod(_, least, most) => units::period(key, text, *least, *most).map(Value::Period),
         Kind::Word(..) => word(key, text).map(Value::Word),
         Kind::Hostname => forms::hostname(text).map(Value::Text),
         Kind::Host => forms::host(text).map(Value::Text),
         Kind::Text | Kind::SecretName => forms::plain_text(text).map(Value::Text),
         Kind::FieldName => forms::field_name(text).map(Value::Text),
         Kind::BaseUrl => forms::base_url(text).map(Value::Text),
+        Kind::Contact => forms::contact(text).map(Value::Text),
         Kind::StoreUrl => forms::store_url(text).map(Value::Path),
         Kind::Listen => forms::listen(text).map(Value::Listen),
         Kind::Mailbox => forms::mailbox(text).map(Value::Mailbox),
@@ -238,7 +245,7 @@ pub(super) fn wrong_type(key: &Key, value: &DeValue<'_>) -> Wrong {
     let must = match key.kind {
         Kind::Flag => "must be true or false",
         Kind::Number(..) => "must be a whole number",
-        Kind::Period(..) => "must be a duration with its unit, in quotes",
+        Kind::Period(..) | Kind::WordOrPeriod(..) => "must be a duration with its unit, in quotes",
         Kind::Octets(_) => "must be a size with its unit, in quotes",
         _ if is_list(&key.kind) => "must be a list",
         _ => "must be text, in quotes",
@@ -267,6 +274,7 @@ pub(super) fn sample(key: &Key) -> String {
         Kind::Recipients => "\"*@example.org\"",
         Kind::Mailboxes => "\"sales@example.com\"",
         Kind::LinkPatterns => "\"*.example.com/unsubscribe*\"",
+        Kind::BaseUrls => "\"https://old.example.com\"",
         _ => "",
     };
     match key.preset {

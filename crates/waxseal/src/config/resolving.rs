@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use envelope::{Choice, Mailbox};
 
 use super::document::{Document, Entry, Section};
+use super::network::Network;
 use super::problems::Complaint;
 use super::settings::{
     Certificate, Config, LimitsConfig, Links, Listener, LogAddresses, LogConfig, LogFormat, LogLevel,
-    LoginPlace, PixelPosition, Privacy, SenderConfig, StoreAgent, StoreConfig, StoreIp, Throttle, Tracking,
-    UpstreamConfig, UpstreamLogin,
+    LoginPlace, PixelPosition, SenderConfig, StoreConfig, Throttle, Tracking, UpstreamConfig, UpstreamLogin,
 };
 use super::surroundings::{Surroundings, system_host_name};
 
@@ -79,6 +79,9 @@ impl Resolving<'_> {
             None if tls => "0.0.0.0:443".parse().ok(),
             _ => root.get("tracking.listen"),
         };
+        let domains = self.domains(&base_url);
+        let trusted_proxies: Vec<Network> = root.get("tracking.trusted_proxies")?;
+        let proxy_protocol = self.announcing(trusted_proxies.len());
         let switches = |key| {
             root.get(key).map(|words: Vec<&str>| Choice {
                 opens: words.contains(&"opens"),
@@ -90,7 +93,11 @@ impl Resolving<'_> {
             base_url,
             listen: listen?,
             tls,
-            trusted_proxies: root.get("tracking.trusted_proxies")?,
+            domains,
+            old_base_urls: root.get("tracking.old_base_urls")?,
+            trusted_proxies,
+            proxy_protocol: proxy_protocol?,
+            contact: root.get("tracking.contact"),
             defaults: Choice {
                 opens: root.get("tracking.defaults.opens")?,
                 links: root.get("tracking.defaults.links")?,
@@ -193,23 +200,6 @@ impl Resolving<'_> {
         })
     }
 
-    fn privacy(&self) -> Option<Privacy> {
-        let root = &self.document.root;
-        Some(Privacy {
-            store_ip: match root.get("privacy.store_ip")? {
-                "none" => StoreIp::None,
-                "full" => StoreIp::Full,
-                _ => StoreIp::Truncated,
-            },
-            store_agent: match root.get("privacy.store_agent")? {
-                "none" => StoreAgent::None,
-                "full" => StoreAgent::Full,
-                _ => StoreAgent::Family,
-            },
-            never_track: root.get("privacy.never_track")?,
-        })
-    }
-
     fn store(&self) -> Option<StoreConfig> {
         let path = |key| self.document.root.get(key).map(|path: PathBuf| self.surroundings.path(&path));
         Some(StoreConfig {
@@ -230,6 +220,9 @@ impl Resolving<'_> {
             connections_per_address: count("limits.connections_per_address")?,
             in_flight_octets: root.get("limits.in_flight")?,
             rewrite_time: root.get("limits.rewrite_time")?,
+            tracking_per_ip: self.quota("limits.tracking_per_ip.requests", "limits.tracking_per_ip.per")?,
+            tracking_per_url: self
+                .quota("limits.tracking_per_url.requests", "limits.tracking_per_url.per")?,
             shutdown_grace: root.get("limits.shutdown_grace")?,
         };
         if limits.in_flight_octets / 2 < limits.message_octets {

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use envelope::{Choice, Credentials, Mailbox, Secret};
+use envelope::{Choice, Credentials, Mailbox, Secret, TrackingMode};
 
 use super::address_pattern::AddressPattern;
 use super::network::Network;
@@ -21,7 +21,8 @@ pub struct Config {
     pub certificate: Certificate,
     /// What is tracked, and where recipients' clicks land.
     pub tracking: Tracking,
-    /// Providers, in the order of the file: a sender uses the first whose `senders` match. Never empty.
+    /// Providers, in the order of the file: a sender uses the first whose `senders` match. Empty only for a node
+    /// that hands no mail on.
     pub upstreams: Vec<UpstreamConfig>,
     /// Where a login is looked for, in this order.
     pub login_order: Vec<LoginPlace>,
@@ -93,8 +94,16 @@ pub struct Tracking {
     pub listen: SocketAddr,
     /// Does the endpoint speak TLS? If not, something in front of it does, or this is a test.
     pub tls: bool,
+    /// Other names of the endpoint, for some senders: the first that matches.
+    pub domains: Vec<TrackingDomain>,
+    /// Where pixels and links of earlier days pointed.
+    pub old_base_urls: Vec<String>,
     /// Proxies whose word about the client's address is taken.
     pub trusted_proxies: Vec<Network>,
+    /// Their connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Whom to tell about a weakness: a URI.
+    pub contact: Option<String>,
     /// What a sender who never chose gets.
     pub defaults: Choice,
     /// The switches that senders may not change.
@@ -109,6 +118,24 @@ pub struct Tracking {
     pub links: Links,
     /// Where the pixel goes.
     pub pixel: PixelPosition,
+}
+
+/// One `[[tracking.domain]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackingDomain {
+    /// Whose mail; never empty.
+    pub senders: Vec<AddressPattern>,
+    /// Where their pixels and links point, without a slash at the end.
+    pub base_url: String,
+}
+
+/// `limits.tracking_per_ip`, `limits.tracking_per_url`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackingQuota {
+    /// How many hits are recorded.
+    pub requests: u32,
+    /// In which time.
+    pub per: Duration,
 }
 
 /// `[tracking.links]`.
@@ -309,6 +336,35 @@ pub struct Privacy {
     pub store_agent: StoreAgent,
     /// Recipients who are never tracked.
     pub never_track: Vec<AddressPattern>,
+    /// How much may be kept about everybody.
+    pub mode: TrackingMode,
+    /// About whom less.
+    pub rules: Vec<PrivacyRule>,
+    /// How long opens and clicks are kept.
+    pub keep_events: Duration,
+    /// How long subjects are kept; nothing: they are not stored.
+    pub keep_subjects: Duration,
+    /// How long evidence is kept; `None`: until the verdict is settled.
+    pub keep_evidence: Option<Duration>,
+    /// `Sec-GPC` and `DNT` count.
+    pub honour_dnt: bool,
+    /// The tracking host explains itself and takes refusals.
+    pub recipient_page: bool,
+    /// Tracked mail carries the address of the recipient's page.
+    pub about_field: bool,
+    /// Whom recipients can ask.
+    pub contact: Option<String>,
+}
+
+/// One `[[privacy.rule]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivacyRule {
+    /// Whose mail.
+    pub senders: Vec<AddressPattern>,
+    /// To whom.
+    pub recipients: Vec<AddressPattern>,
+    /// How much may be kept.
+    pub mode: TrackingMode,
 }
 
 /// `privacy.store_ip`.
@@ -361,6 +417,10 @@ pub struct LimitsConfig {
     pub in_flight_octets: u64,
     /// After this a message goes out as it came.
     pub rewrite_time: Duration,
+    /// Hits of one address that are recorded.
+    pub tracking_per_ip: TrackingQuota,
+    /// Hits of one pixel or link that are recorded.
+    pub tracking_per_url: TrackingQuota,
     /// How long what is under way may take when the program is told to end.
     pub shutdown_grace: Duration,
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use envelope::{Choice, Credentials, Mailbox};
+use envelope::{Choice, Credentials, Mailbox, TrackingMode};
 
 use super::keys::{KEYS, Kind};
 use super::surroundings::Surroundings;
@@ -55,7 +55,11 @@ fn the_shortest_file_that_runs() {
                 base_url: "http://t.example.com".into(),
                 listen: address("127.0.0.1:8081"),
                 tls: false,
+                domains: vec![],
+                old_base_urls: vec![],
                 trusted_proxies: vec![],
+                proxy_protocol: false,
+                contact: None,
                 defaults: Choice::NONE,
                 locked: Choice::NONE,
                 sticky: true,
@@ -102,6 +106,15 @@ fn the_shortest_file_that_runs() {
                 store_ip: StoreIp::Truncated,
                 store_agent: StoreAgent::Family,
                 never_track: vec![],
+                mode: TrackingMode::Full,
+                rules: vec![],
+                keep_events: Duration::from_hours(24 * 400),
+                keep_subjects: Duration::from_hours(24 * 400),
+                keep_evidence: None,
+                honour_dnt: true,
+                recipient_page: true,
+                about_field: true,
+                contact: None,
             },
             store: StoreConfig {
                 database: "/var/lib/waxseal/waxseal.db".into(),
@@ -116,6 +129,8 @@ fn the_shortest_file_that_runs() {
                 connections_per_address: 50,
                 in_flight_octets: 256_000_000,
                 rewrite_time: Duration::from_secs(2),
+                tracking_per_ip: TrackingQuota { requests: 120, per: Duration::from_mins(1) },
+                tracking_per_url: TrackingQuota { requests: 2_000, per: Duration::from_hours(1) },
                 shutdown_grace: Duration::from_secs(30),
             },
             log: LogConfig {
@@ -145,6 +160,11 @@ fn every_key_is_heard() {
         ("upstream.*.auth", "'xoauth2'"),
         ("upstream.*.oauth.provider", "'google'"),
         ("upstream.*.oauth.client_id", "'id'"),
+    ];
+    let rule: Keys = &[
+        ("privacy.rule[].senders", "['*@example.net']"),
+        ("privacy.rule[].recipients", "['kim@example.net']"),
+        ("privacy.rule[].mode", "'off'"),
     ];
     let ana: Keys = &[("sender[].address", "'ana@example.com'")];
     // The key, what stands beside it, and a value that is not the default.
@@ -217,6 +237,17 @@ fn every_key_is_heard() {
         ("privacy.store_ip", &[], "'none'"),
         ("privacy.store_agent", &[], "'full'"),
         ("privacy.never_track", &[], "['*@example.org']"),
+        ("privacy.mode", &[], "'pseudonymous'"),
+        ("privacy.keep_events", &[], "'30d'"),
+        ("privacy.keep_subjects", &[], "'0d'"),
+        ("privacy.keep_evidence", &[], "'90d'"),
+        ("privacy.honour_dnt", &[], "false"),
+        ("privacy.recipient_page", &[], "false"),
+        ("privacy.about_field", &[], "false"),
+        ("privacy.contact", &[], "'privacy@example.com'"),
+        ("privacy.rule[].senders", rule, "['*@example.com']"),
+        ("privacy.rule[].recipients", rule, "['*@example.org']"),
+        ("privacy.rule[].mode", &[("privacy.rule[].senders", "['*@example.com']")], "'off'"),
         ("store.url", &[], "'sqlite:waxseal.db'"),
         ("store.spool", &[], "'spool'"),
         ("store.signing_key_file", &[], "'links.key'"),
@@ -227,6 +258,15 @@ fn every_key_is_heard() {
         ("limits.connections_per_address", &[], "9"),
         ("limits.in_flight", &[], "'1GB'"),
         ("limits.rewrite_time", &[], "'100ms'"),
+        ("limits.tracking_per_ip.requests", &[], "7"),
+        ("limits.tracking_per_ip.per", &[], "'2m'"),
+        ("limits.tracking_per_url.requests", &[], "7"),
+        ("limits.tracking_per_url.per", &[], "'2m'"),
+        ("tracking.proxy_protocol", &[("tracking.trusted_proxies", "['10.0.0.1']")], "true"),
+        ("tracking.old_base_urls", &[], "['https://old.example.com']"),
+        ("tracking.contact", &[], "'https://example.com/security'"),
+        ("tracking.domain[].base_url", &[("tracking.domain[].senders", "['*']")], "'http://go.example.org'"),
+        ("tracking.domain[].senders", &[("tracking.domain[].base_url", "'http://go.example.org'")], "['*']"),
         ("limits.shutdown_grace", &[], "'0s'"),
         ("log.level", &[], "'debug'"),
         ("log.format", &[], "'json'"),
@@ -243,6 +283,7 @@ fn every_key_is_heard() {
         file: "test.toml",
         base: folder.path(),
         readable_by_all: false,
+        hands_on: true,
         environment: &environment,
     };
     for (path, beside, value) in table {
@@ -257,8 +298,8 @@ fn every_key_is_heard() {
         assert_ne!(Ok(with), without, "{path} is accepted and forgotten");
     }
     let heard: BTreeSet<&str> = table.iter().map(|(path, ..)| *path).collect();
-    // These two can only be what they are; everything else is refused.
-    let fixed = ["schema", "tracking.on_failure"];
+    // These can only be what they are; everything else is refused.
+    let fixed = ["schema", "tracking.on_failure", "privacy.keep_bodies"];
     let known: BTreeSet<&str> = KEYS
         .iter()
         .filter(|key| key.is_available() && !key.is_holder() && !fixed.contains(&key.path))
@@ -331,6 +372,7 @@ fn passwords_come_from_one_place() {
         file: "test.toml",
         base: folder.path(),
         readable_by_all: false,
+        hands_on: true,
         environment: &environment,
     };
     for (line, expected) in [
@@ -462,4 +504,25 @@ fn failing_to_read_says_how() {
         assert_eq!((problems.kind(), problems.len()), (expected, 1));
         assert!(problems.to_string().ends_with("waxseal.toml: 1 problem(s) found; nothing was changed.\n"));
     }
+}
+
+#[test]
+fn several_tracking_domains() {
+    let config = parsed(&format!(
+        "[tracking]\nbase_url = \"http://t.example.com\"\nold_base_urls = [\"http://old.example.com/\"]\n\
+         trusted_proxies = [\"10.0.0.5\"]\nproxy_protocol = true\ncontact = \"mailto:security@example.com\"\n\
+         [[tracking.domain]]\nbase_url = \"http://go.example.net/\"\nsenders = [\"ana@example.org\"]\n\
+         [[tracking.domain]]\nbase_url = \"http://go.example.org\"\nsenders = [\"*@example.org\"]\n\
+         [limits]\ntracking_per_ip = {{ requests = 7 }}\ntracking_per_url = {{ per = \"1d\" }}\n{}",
+        MINIMAL.replace("[tracking]\nbase_url = \"http://t.example.com\"\n", "")
+    ));
+    let tracking = &config.tracking;
+    let urls: Vec<&str> = tracking.domains.iter().map(|domain| domain.base_url.as_str()).collect();
+    assert_eq!(urls, ["http://go.example.net", "http://go.example.org"], "in the order of the file");
+    assert_eq!(tracking.old_base_urls, ["http://old.example.com"]);
+    assert!(tracking.proxy_protocol);
+    assert_eq!(tracking.contact.as_deref(), Some("mailto:security@example.com"));
+    let quota = |requests, per| TrackingQuota { requests, per };
+    assert_eq!(config.limits.tracking_per_ip, quota(7, Duration::from_mins(1)));
+    assert_eq!(config.limits.tracking_per_url, quota(2_000, Duration::from_hours(24)));
 }
