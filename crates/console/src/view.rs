@@ -409,6 +409,7 @@ mod tests {
             opens_by_machines: 0,
             clicks_by_people: 0,
             clicks_by_machines: 0,
+            feedback: vec![],
         }
     }
 

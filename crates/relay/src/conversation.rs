@@ -7,9 +7,8 @@ use envelope::{
     Choice, Credentials, Envelope, EnvelopeRecipient, ForwardPath, MailParameters, Mailbox, RcptParameters,
     Reason, Reply, ReversePath, TrackingMode,
 };
-use seal::Recipient;
 use smtp::{Greeting, Handler};
-use store::{Copies, MessageOutcome, RecipientRecord};
+use store::{ChoiceOrigin, Copies, MessageOutcome, RecipientRecord};
 use tokio::time::Instant;
 use upstream::{HandoffError, SizeLimit};
 
@@ -143,7 +142,7 @@ impl Handler for Conversation {
         };
         let rewritten = self.rewritten(&submission, &chosen, &content).await;
         let rewritten = self.announced(&submission, &chosen, rewritten, &content).await;
-        let received = self.received_field(&submission, &rewritten.content, greeting);
+        let received = self.trace(&submission, &rewritten, greeting);
         let Some(reply) = self.hand_off(&submission, &received, &rewritten.content).await else {
             return self.take_over(submission, &chosen, rewritten, &received, &content, started).await;
         };
@@ -324,10 +323,34 @@ impl Conversation {
         match tokio::time::timeout(STORE_PATIENCE, saved).await {
             Ok(Ok(saved)) => {
                 voices.saved = saved.map(|saved| saved.choice);
-                choose(settings, &voices)
+                self.unless_refused(submission, choose(settings, &voices)).await
             }
             failed => {
                 event::store_failed("reading a sender's saved choice", &failed);
+                Chosen { reasons: vec![Reason::StoreFailed], ..Chosen::nothing() }
+            }
+        }
+    }
+
+    /// Nothing, if a recipient wants none of it. Where each recipient gets a copy, only theirs goes out untracked.
+    async fn unless_refused(&self, submission: &Submission, chosen: Chosen) -> Chosen {
+        if chosen.choice.is_none() {
+            return chosen;
+        }
+        let addresses = submission.addresses().map(str::to_owned).collect();
+        match tokio::time::timeout(STORE_PATIENCE, self.relay.store.refused(addresses)).await {
+            Ok(Ok(refused)) if !refused.contains(&true) => chosen,
+            Ok(Ok(refused)) if self.makes_copies(submission) && refused.contains(&false) => {
+                let reasons = [Reason::RecipientRefused].into_iter().chain(chosen.reasons).collect();
+                Chosen { reasons, ..chosen }
+            }
+            Ok(Ok(_)) => Chosen {
+                origin: ChoiceOrigin::Recipient,
+                reasons: vec![Reason::RecipientRefused],
+                ..Chosen::nothing()
+            },
+            failed => {
+                event::store_failed("asking whether a recipient refused", &failed);
                 Chosen { reasons: vec![Reason::StoreFailed], ..Chosen::nothing() }
             }
         }
@@ -380,10 +403,7 @@ impl Conversation {
         let mut rewritten = if settings.tracking_enabled {
             let tracking = Tracking {
                 id: submission.id,
-                recipient: match submission.envelope.recipients.as_slice() {
-                    [_] => Recipient::Index(submission.only_recipient_index()),
-                    _ => Recipient::Shared,
-                },
+                recipient: submission.token_recipient(),
                 choice,
                 keys: self.relay.keys.clone(),
                 base_url: settings.base_url_for(&submission.sender).to_owned(),
@@ -439,13 +459,19 @@ impl Conversation {
 
     /// What goes on top. Nothing where there is no header for it to stand on: a text without one, or one that
     /// begins with a continuation line, which would go on with our field.
-    fn received_field(&self, submission: &Submission, content: &[u8], greeting: &Greeting) -> Vec<u8> {
+    fn trace(&self, submission: &Submission, rewritten: &Rewritten, greeting: &Greeting) -> Vec<u8> {
+        let content = &rewritten.content;
         let has_header =
             mime::header_end(content) > 0 && !content.starts_with(b" ") && !content.starts_with(b"\t");
         if !has_header {
             return vec![];
         }
-        received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at)
+        let mut trace = received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at);
+        // Where each recipient gets a copy, each copy gets its own.
+        if rewritten.is_tracked() && !self.makes_copies(submission) {
+            trace.extend(self.relay.about_field(submission.id, submission.token_recipient()));
+        }
+        trace
     }
 
     /// `None`: the message is to go into the queue, and the provider does not have it.

@@ -12,6 +12,7 @@ use store::{QueuedMessage, StoreError};
 use upstream::HandoffError;
 
 use crate::fault::Fault;
+use crate::feedback::Taken;
 use crate::notification::Answer;
 use crate::recording::Submission;
 use crate::rewritten::Rewritten;
@@ -230,6 +231,20 @@ pub(crate) fn nobody_to_tell(id: RelayId, sender: &str, answer: Option<&Answer>)
 
 pub(crate) fn dispatch_failed(id: Option<RelayId>, error: &impl Debug) {
     tracing::error!(?id, ?error, "handing on from the queue failed by a bug; the message is kept");
+}
+
+/// What a bounce or a complaint said.
+pub(crate) fn feedback(taken: &Taken) {
+    for item in &taken.items {
+        tracing::info!(
+            id = %taken.message,
+            sender = %address(&taken.sender),
+            recipient = %address(item.address.as_deref().unwrap_or_default()),
+            kind = %item.kind,
+            status = item.status.as_deref().unwrap_or_default(),
+            "feedback"
+        );
+    }
 }
 
 #[cfg(test)]

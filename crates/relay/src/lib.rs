@@ -5,6 +5,7 @@
 //! what the sender chose, what was rewritten, what the store knows, what the provider said.
 //! No sockets here; the handoff is `upstream`'s, the listener is `smtp`'s.
 
+mod about;
 mod asked;
 mod choosing;
 mod conversation;
@@ -12,6 +13,7 @@ mod dispatcher;
 mod door;
 pub mod event;
 mod fault;
+mod feedback;
 mod history;
 mod identity;
 mod in_time;
@@ -34,6 +36,7 @@ pub use conversation::Conversation;
 pub use dispatcher::{Counts, Dispatcher};
 pub use door::{Door, Relay, Submitter};
 pub use envelope::AddressPattern;
+pub use feedback::{FeedbackDoor, Intake, IntakeError, Taken, TakenItem};
 pub use passwords::{PasswordError, hash_password, new_app_password};
 pub use rewriting::{Tracking, rewrite, rewrite_unless};
 pub use rewritten::Rewritten;

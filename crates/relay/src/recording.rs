@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use envelope::{Envelope, ForwardPath, Mailbox, RelayId, Reply, Timestamp};
+use seal::Recipient;
 use store::{MessageRecord, RecipientRecord};
 
 use crate::AddressPattern;
@@ -49,9 +50,12 @@ impl Submission {
         patterns.iter().any(|pattern| mailboxes().any(|mailbox| pattern.matches(mailbox.as_str())))
     }
 
-    /// The index of the one recipient the provider took.
-    pub(crate) fn only_recipient_index(&self) -> u16 {
-        self.indices().next().unwrap_or(0)
+    /// Whom a token in it names: the one recipient the provider took, or nobody.
+    pub(crate) fn token_recipient(&self) -> Recipient {
+        match self.envelope.recipients.as_slice() {
+            [_] => Recipient::Index(self.indices().next().unwrap_or(0)),
+            _ => Recipient::Shared,
+        }
     }
 
     /// The indices of the recipients that the provider, or we for it, took: those of the envelope, in its order.

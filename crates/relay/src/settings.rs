@@ -35,6 +35,8 @@ pub struct Settings {
     pub modes: TrackingModes,
     /// Subjects are stored.
     pub keep_subjects: bool,
+    /// Tracked mail carries the address of the recipient's page.
+    pub about_field: bool,
     /// What is put where, and which links stay as they are.
     pub rewriting: Rewriting,
     /// After this a message goes out as it came.
@@ -276,6 +278,7 @@ impl Settings {
             never_track: vec![],
             modes: TrackingModes::default(),
             keep_subjects: true,
+            about_field: false,
             rewriting: Rewriting::default(),
             rewrite_time: Duration::from_secs(2),
             login_order: vec![LoginOrder::Local],

@@ -15,10 +15,12 @@
 //! token with nothing else at hand; nobody else makes one.
 
 mod keys;
+mod self_cookie;
 mod target;
 mod token;
 
 pub use keys::{KeyInfo, Keys, KeysError};
+pub use self_cookie::{SELF_COOKIE, SelfCookie};
 pub use target::{MAX_TARGET_OCTETS, MintError, VerifiedTarget};
 pub use token::{LinkToken, PixelToken, Recipient, RefusalToken, UnsubscribeToken};
 

@@ -31,7 +31,12 @@ pub(crate) async fn holds(fresh: impl AsyncFn() -> Arc<dyn Store>) {
     app_passwords_are_kept_by_sender_and_label(&*fresh().await).await;
     no_text_is_too_odd(&*fresh().await).await;
     writers_at_once_do_not_disturb_each_other(fresh().await).await;
-    crate::settling::conformance::holds(fresh).await;
+    crate::feedback::conformance::holds(&fresh).await;
+    crate::submissions::conformance::holds(&fresh).await;
+    crate::revocation::conformance::holds(&fresh).await;
+    crate::suppression::conformance::holds(&fresh).await;
+    crate::settling::conformance::holds(&fresh).await;
+    crate::privacy::conformance::holds(&fresh).await;
 }
 
 async fn an_empty_store_knows_nothing(store: &dyn Store) {
@@ -91,6 +96,7 @@ fn untouched(record: crate::MessageRecord) -> MessageSummary {
         opens_by_machines: 0,
         clicks_by_people: 0,
         clicks_by_machines: 0,
+        feedback: vec![],
     }
 }
 

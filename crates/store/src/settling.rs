@@ -16,10 +16,9 @@ pub trait Settling: Send + Sync {
     /// The number up to which all events are settled. Closed when the store is; moved by this process only.
     fn settled(&self) -> watch::Receiver<i64>;
 
-    /// Appends these verdicts, and says that everything up to the number `upto` is settled. Doing it again changes
-    /// nothing, and the number never goes back.
-    async fn settle(&self, upto: i64, verdicts: Vec<Event>, evidence: EvidenceRule)
-    -> Result<(), StoreError>;
+    /// Appends verdicts, and says that everything up to a number is settled. Doing it again changes nothing, and
+    /// the number never goes back.
+    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError>;
 
     /// The first `limit` settled events whose number is greater than `seq`, oldest first.
     async fn settled_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
@@ -28,11 +27,32 @@ pub trait Settling: Send + Sync {
     /// oldest first.
     async fn hits_with_evidence(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
 
+    /// The newest `limit` events of a message whose number is less than `before`, oldest first.
+    async fn events_of_before(
+        &self,
+        message: RelayId,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+
     /// One event.
     async fn event(&self, id: RelayId) -> Result<Option<StoredEvent>, StoreError>;
 
     /// Deletes evidence that was to be kept until `now` or less; at most `limit` of it at once.
     async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError>;
+}
+
+/// Some events are settled: what is written in one transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settlement {
+    /// The number of the last of them.
+    pub upto: i64,
+    /// About those that are judged otherwise now.
+    pub verdicts: Vec<Event>,
+    /// What becomes of their evidence.
+    pub evidence: EvidenceRule,
+    /// Evidence with what was learnt since, by the event's number. Of no use where it is dropped.
+    pub learnt: Vec<(i64, String)>,
 }
 
 /// What becomes of the evidence of opens and clicks once they are settled.

@@ -51,6 +51,11 @@ pub(crate) fn not_found() -> Answer {
     html(StatusCode::NOT_FOUND, Bytes::from_static(page::NOT_FOUND.as_bytes()))
 }
 
+/// For a link that we signed and whose sender or operator took it back.
+pub(crate) fn revoked() -> Answer {
+    html(StatusCode::GONE, Bytes::from_static(page::REVOKED.as_bytes()))
+}
+
 /// For methods other than GET and HEAD.
 pub(crate) fn wrong_method() -> Answer {
     let mut answer = html(StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(page::WRONG_METHOD.as_bytes()));

@@ -3,11 +3,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envelope::Clock;
-use seal::Keys;
+use seal::{Keys, SelfCookie};
 use store::Recorder;
 use verdict::Rules;
 
 use crate::network::Network;
+use crate::revoked::Revoked;
+use crate::surroundings::Surroundings;
 
 /// What [`crate::serve`] answers with.
 #[derive(Clone)]
@@ -18,6 +20,12 @@ pub struct Endpoint {
     pub rules: Arc<Rules>,
     /// Records what happened. `None`: this node has the keys only, it answers and records nothing.
     pub recorder: Option<Arc<Recorder>>,
+    /// What else is known about a hit. `None`: it is judged by its request alone.
+    pub surroundings: Option<Arc<Surroundings>>,
+    /// Opens the cookie of senders who are signed in at the console.
+    pub self_cookie: SelfCookie,
+    /// Links that are to lead nowhere any more.
+    pub revoked: Arc<Revoked>,
     /// The time of events.
     pub clock: Arc<dyn Clock>,
     /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
@@ -115,9 +123,12 @@ impl Endpoint {
     /// truncated, agents reduced to their family.
     pub fn new(keys: Arc<Keys>, recorder: Option<Arc<Recorder>>, clock: Arc<dyn Clock>) -> Self {
         Self {
+            surroundings: None,
+            self_cookie: SelfCookie::new(&keys),
             keys,
             rules: Arc::new(Rules::builtin()),
             recorder,
+            revoked: Arc::default(),
             clock,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
-use store::Event;
+use store::{Event, StoreError};
 use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
 
@@ -23,6 +23,19 @@ pub(crate) fn hit(event: &Event) {
         verdict = event.judgement.as_ref().map(|judged| judged.verdict.code()),
         "hit"
     );
+}
+
+pub(crate) fn judged_anew(event: &Event) {
+    debug!(
+        about = event.about.map(tracing::field::display),
+        message = %event.message,
+        verdict = event.judgement.as_ref().map(|judged| judged.verdict.code()),
+        "judged anew"
+    );
+}
+
+pub(crate) fn not_settled(error: &StoreError) {
+    warn!(%error, "events wait to be settled: the store fails");
 }
 
 pub(crate) fn answered_first(hits: u64) {
@@ -58,6 +71,10 @@ pub(crate) fn recording_panicked(error: &JoinError) {
 
 pub(crate) fn no_randomness(error: getrandom::Error) {
     error!(%error, "a hit was answered and not recorded: the system gives no random octets");
+}
+
+pub(crate) fn revocations_unknown(error: &StoreError) {
+    warn!(%error, "the store does not say what is revoked: what was known stays in force");
 }
 
 pub(crate) fn not_accepted(error: &io::Error) {

@@ -18,8 +18,13 @@ mod client_address;
 mod hit;
 mod meter;
 mod request_path;
+mod revoked;
 mod unrecorded;
 mod visit;
+
+mod self_cookie;
+mod settling;
+mod surroundings;
 
 mod answer;
 mod page;
@@ -30,4 +35,7 @@ mod guarded;
 
 pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits, Quota};
 pub use network::{Network, NetworkError};
+pub use revoked::Revoked;
 pub use server::serve;
+pub use settling::{Change, Correction, CorrectionError, Reclassified, Reclassifier, Settler, correct};
+pub use surroundings::Surroundings;

@@ -26,6 +26,17 @@ pub(crate) const NOT_FOUND: &str = concat!(
     "</body>\n</html>\n"
 );
 
+/// What a link that was taken back gets. It says nothing of where it led.
+pub(crate) const REVOKED: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
+    "<meta name=\"color-scheme\" content=\"light dark\">\n<title>Link stopped</title>\n</head>\n<body>\n",
+    "<h1>This link was stopped</h1>\n",
+    "<p>Whoever sent it, or the operator of this host, took it back after it was sent. Ask the person who sent you the \
+     mail.</p>\n",
+    "</body>\n</html>\n"
+);
+
 /// What a method other than GET and HEAD gets.
 pub(crate) const WRONG_METHOD: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Not allowed</title>\n</head>\n<body>\n",

@@ -70,7 +70,8 @@ impl Desk {
     }
 
     async fn pixel(&self, token: &str, visitor: Visitor, request: Parts) -> Answer {
-        if let Some(opened) = self.endpoint.keys.open_pixel(token) {
+        let opened = self.endpoint.keys.open_pixel(token);
+        if let Some(opened) = opened.filter(|opened| !self.endpoint.revoked.pixel(opened)) {
             self.record(token, Hit::open(&opened), visitor, request).await;
         }
         answer::pixel()
@@ -78,6 +79,9 @@ impl Desk {
 
     async fn link(&self, token: &str, visitor: Visitor, request: Parts) -> Answer {
         let Some(opened) = self.endpoint.keys.open_link(token) else { return answer::not_found() };
+        if self.endpoint.revoked.link(&opened) {
+            return answer::revoked();
+        }
         self.record(token, Hit::click(&opened), visitor, request).await;
         answer::redirect(&opened.target)
     }
@@ -101,7 +105,11 @@ impl Desk {
         let recording = {
             let recorder = Arc::clone(&recorder);
             tokio::spawn(async move {
-                match hit.judged(at, visitor, &request, &endpoint) {
+                let message = match &endpoint.surroundings {
+                    Some(surroundings) => surroundings.message_quickly(hit.message(), at).await,
+                    None => None,
+                };
+                match hit.judged(at, visitor, &request, &endpoint, message.as_deref()) {
                     Ok(event) => {
                         event::hit(&event);
                         // What is lost, the recorder tells the log.

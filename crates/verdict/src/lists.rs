@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::crawlers;
@@ -60,6 +60,26 @@ pub struct ListError {
     /// What is wrong with it.
     pub what: &'static str,
 }
+
+/// How a newer list differs from the one in use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListChange {
+    /// Entries before.
+    pub before: usize,
+    /// Entries now.
+    pub after: usize,
+    /// Entries that were not there.
+    pub added: usize,
+    /// Entries that are gone.
+    pub removed: usize,
+    /// What speaks against it, in words that go on from the list's name; empty if nothing does.
+    pub doubts: Vec<String>,
+}
+
+/// A list rarely loses half of its entries; a file that was cut does.
+const PLAUSIBLE_REMAINDER: usize = 2;
+/// Nobody has a wider network than a /8 of IPv4 or a /16 of IPv6.
+const WIDEST: (u32, u128) = (1 << 24, 1 << 112);
 
 macro_rules! built_in {
     ($($name:literal: $($family:literal)+;)+) => {
@@ -147,6 +167,54 @@ impl Lists {
         networks.chain(crawlers).collect()
     }
 
+    /// What would change if `newer`'s list of this name took the place of ours.
+    pub fn change(&self, newer: &Self, name: &str) -> ListChange {
+        let mut change = if name == crawlers::NAME {
+            let of =
+                |lists: &Self| lists.crawlers.as_ref().map(|list| list.patterns.clone()).unwrap_or_default();
+            ListChange::between(&of(self), &of(newer))
+        } else {
+            let of =
+                |lists: &Self| lists.networks.get(name).map(|list| list.prefixes.clone()).unwrap_or_default();
+            let (before, after) = (of(self), of(newer));
+            let mut change = ListChange::between(&before, &after);
+            let has_v6 = |prefixes: &[Prefix]| prefixes.iter().any(|prefix| matches!(prefix, Prefix::V6(..)));
+            let has_v4 = |prefixes: &[Prefix]| prefixes.iter().any(|prefix| matches!(prefix, Prefix::V4(..)));
+            if has_v4(&before) && !has_v4(&after) {
+                change.doubts.push("has lost all of IPv4".to_owned());
+            }
+            if has_v6(&before) && !has_v6(&after) {
+                change.doubts.push("has lost all of IPv6".to_owned());
+            }
+            if after.iter().any(|prefix| prefix.is_wider_than(WIDEST)) {
+                change.doubts.push("holds a network wider than anybody's".to_owned());
+            }
+            change
+        };
+        if change.after == 0 {
+            change.doubts = vec!["is empty".to_owned()];
+        } else if change.after * PLAUSIBLE_REMAINDER < change.before {
+            change.doubts.push(format!("has only {} of {} entries left", change.after, change.before));
+        }
+        let date =
+            |lists: &Self| lists.info().into_iter().find(|list| list.name == name).and_then(|list| list.date);
+        if let (Some(before), Some(after)) = (date(self), date(newer))
+            && after < before
+        {
+            change.doubts.push(format!("is of {after}, older than the one in use ({before})"));
+        }
+        change
+    }
+
+    /// Takes over a list of another's.
+    pub fn take(&mut self, other: &Self, name: &str) {
+        if name == crawlers::NAME {
+            self.crawlers.clone_from(&other.crawlers);
+        } else if let Some(list) = other.networks.get(name) {
+            self.networks.insert(name.to_owned(), list.clone());
+        }
+    }
+
     pub(crate) fn network(&self, name: &str) -> Option<&Arc<NetworkList>> {
         self.networks.get(name)
     }
@@ -171,6 +239,19 @@ impl Head {
 
     fn info(&self, name: &str, entries: usize) -> ListInfo {
         ListInfo { name: name.to_owned(), entries, date: self.date.clone(), source: self.source.clone() }
+    }
+}
+
+impl ListChange {
+    fn between<T: Ord>(before: &[T], after: &[T]) -> Self {
+        let (old, new): (BTreeSet<&T>, BTreeSet<&T>) = (before.iter().collect(), after.iter().collect());
+        Self {
+            before: old.len(),
+            after: new.len(),
+            added: new.difference(&old).count(),
+            removed: old.difference(&new).count(),
+            doubts: Vec::new(),
+        }
     }
 }
 
@@ -247,5 +328,47 @@ mod tests {
                 ("undated".to_owned(), 1, Some("2026-10-01".to_owned()))
             ]
         );
+    }
+
+    #[test]
+    fn changes_and_what_speaks_against_them() {
+        let with = |name: &str, text: &str| {
+            let mut lists = Lists::default();
+            lists.put(name, text, None).unwrap();
+            lists
+        };
+        let old =
+            with("mine", "# date: 2026-08-22\n192.0.0.0/24\n192.0.1.0/24\n198.18.0.0/24\n2001:db9::/32\n");
+        for (text, added, removed, doubts) in [
+            ("# date: 2026-09-01\n192.0.0.0/24\n192.0.1.0/24\n2001:db9::/32\n2001:dba::/32\n", 1, 1, vec![]),
+            ("# a comment\n", 0, 4, vec!["is empty"]),
+            ("192.0.0.0/24\n", 0, 3, vec!["has lost all of IPv6", "has only 1 of 4 entries left"]),
+            (
+                "192.0.0.0/24\n192.0.1.0/24\n0.0.0.0/0\n2001:db9::/32\n",
+                1,
+                1,
+                vec!["holds a network wider than anybody's"],
+            ),
+            (
+                "# date: 2026-08-01\n192.0.0.0/24\n192.0.1.0/24\n198.18.0.0/24\n2001:db9::/32\n",
+                0,
+                0,
+                vec!["is of 2026-08-01, older than the one in use (2026-08-22)"],
+            ),
+        ] {
+            let change = old.change(&with("mine", text), "mine");
+            assert_eq!(
+                (change.added, change.removed, change.doubts),
+                (added, removed, doubts.into_iter().map(str::to_owned).collect()),
+                "{text}"
+            );
+        }
+        let (old, new) = (with(crawlers::NAME, "abot\nbbot\n"), with(crawlers::NAME, "bbot\ncbot\n"));
+        let change = old.change(&new, crawlers::NAME);
+        assert_eq!((change.before, change.after, change.added, change.removed), (2, 2, 1, 1));
+        assert!(change.doubts.is_empty());
+        let mut taken = old.clone();
+        taken.take(&new, crawlers::NAME);
+        assert_eq!(taken.info(), new.info());
     }
 }

@@ -170,6 +170,14 @@ impl Networks {
         Self { segments: Segments::new(&prefixes), networks }
     }
 
+    /// Every list they take addresses from, each once.
+    pub(crate) fn list_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.networks.iter().flat_map(|network| network.lists.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The number of the network with this id.
     pub(crate) fn number(&self, id: &str) -> Option<usize> {
         self.networks.iter().position(|network| network.id == id)

@@ -24,6 +24,14 @@ impl Prefix {
         })
     }
 
+    /// Has it more addresses than so many of IPv4, or so many of IPv6?
+    pub(crate) fn is_wider_than(self, (v4, v6): (u32, u128)) -> bool {
+        match self {
+            Self::V4(first, last) => last - first >= v4,
+            Self::V6(first, last) => last - first >= v6,
+        }
+    }
+
     pub(crate) fn holds(self, address: IpAddr) -> bool {
         match (self, address) {
             (Self::V4(first, last), IpAddr::V4(v4)) => (first..=last).contains(&v4.to_bits()),

@@ -88,20 +88,27 @@ impl Rules {
         self.0.sentences.get(code).map(String::as_str).or_else(|| crate::sentence(code))
     }
 
-    /// Do many people come from this one address: is it an image proxy, a relay, a web gateway, a mail filter?
-    pub fn carries_many(&self, address: IpAddr) -> bool {
-        let networks = &self.0.networks;
-        networks.carries_many(networks.locate(Some(address), None))
-    }
-
     /// Which networks of the rules hold an address or an origin AS, and what tells so. For a person who asks.
     pub fn networks_of(&self, address: Option<IpAddr>, asn: Option<u32>) -> Vec<NetworkMatch> {
         self.0.networks.explain(address, asn, &self.0.lists)
     }
 
+    /// The names of the lists these rules ask for.
+    pub fn list_names(&self) -> Vec<String> {
+        let mut names = self.0.networks.list_names();
+        names.push(crate::crawlers::NAME.to_owned());
+        names
+    }
+
     /// The lists these rules were read with.
     pub fn lists(&self) -> &Lists {
         &self.0.lists
+    }
+
+    /// Do many people come from this one address: is it an image proxy, a relay, a web gateway, a mail filter?
+    pub fn carries_many(&self, address: IpAddr) -> bool {
+        let networks = &self.0.networks;
+        networks.carries_many(networks.locate(Some(address), None))
     }
 
     /// Judges one hit. Total: whatever the evidence, there is a verdict.

@@ -64,8 +64,14 @@ impl House {
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let (tracks, relays) = (only != Some(Part::Relay), only != Some(Part::Track));
-        let sqlite = SqliteStore::open(&cellar.store)
-            .with_context(|| format!("cannot open the store {}", cellar.store.display()))?;
+        let sqlite = match SqliteStore::open(&cellar.store) {
+            // What is kept for the queue on a full disk is enough for the store to begin, too.
+            Err(error) if error.no_room() && SqliteQueue::give_reserve(&cellar.spool) => {
+                SqliteStore::open(&cellar.store)
+            }
+            opened => opened,
+        };
+        let sqlite = sqlite.with_context(|| format!("cannot open the store {}", cellar.store.display()))?;
         let journal = tracks.then(|| Journal::open(&cellar.spool)).transpose();
         let journal =
             journal.with_context(|| format!("cannot open the folder {}", cellar.spool.display()))?;

@@ -12,7 +12,7 @@ use track::Endpoint;
 
 use crate::cli::{Part, RunArgs};
 use crate::config::Config;
-use crate::doors::{self, MailDoor, TIME_TO_CLOSE};
+use crate::doors::{self, Behind, MailDoor, TIME_TO_CLOSE};
 use crate::exit::{self, Failure, Outcome};
 use crate::house::{House, Serving};
 use crate::{check, key_file, logging, signals, wiring};
@@ -100,7 +100,10 @@ async fn open(
 ) -> anyhow::Result<Serving> {
     let certificate = doors::certificate(config)?;
     let mail_doors = match &house.relay {
-        Some(relay) => doors::mail_doors(config, certificate.as_ref(), relay).await?,
+        Some(relay) => {
+            let intake = relay::Intake::new(house.store.clone(), house.keys.clone(), clock.clone());
+            doors::mail_doors(config, certificate.as_ref(), relay, &intake).await?
+        }
         None => vec![],
     };
     let tracking = match &house.recorder {
@@ -112,7 +115,10 @@ async fn open(
     for MailDoor { socket, config, door } in mail_doors {
         let stop = shutdown.clone();
         serving.spawn(async move {
-            smtp::serve(socket, config, door, stop).await;
+            match door {
+                Behind::Relay(door) => smtp::serve(socket, config, door, stop).await,
+                Behind::Feedback(door) => smtp::serve(socket, config, door, stop).await,
+            }
             Ok(())
         });
     }
@@ -168,6 +174,7 @@ fn endpoint(
         keep_address,
         keep_agent,
         limits: wiring::endpoint_limits(config),
+        rules: Arc::new(wiring::rules(config)?),
         ..Endpoint::new(keys, recorder, clock)
     })
 }

@@ -133,7 +133,12 @@ impl Shared {
             ForwardPath::Mailbox(mailbox) => mailbox.as_str().eq_ignore_ascii_case(&message.sender),
             ForwardPath::Postmaster => false,
         };
-        let mode = settings.modes.of(&message.sender, recipient.forward_path.mailbox().map(Mailbox::as_str));
+        let mailbox = recipient.forward_path.mailbox().map(Mailbox::as_str);
+        let mode = match mailbox {
+            // He may have refused while the mail waited.
+            Some(address) if relay.has_refused(address).await => TrackingMode::Off,
+            _ => settings.modes.of(&message.sender, mailbox),
+        };
         let tracking = Tracking {
             id: message.id,
             recipient: Recipient::Index(recipient.index),
@@ -143,7 +148,15 @@ impl Shared {
             rewriting: settings.rewriting.clone(),
             on_dkim: settings.routes[outlet.route].on_dkim,
         };
-        relay.rewrite_in_time(content, tracking).await.content
+        let recipient = tracking.recipient;
+        let copy = relay.rewrite_in_time(content, tracking).await;
+        if !copy.is_tracked() {
+            return copy.content;
+        }
+        match relay.about_field(message.id, recipient) {
+            field if field.is_empty() => copy.content,
+            field => Arc::new([&field, copy.content.as_slice()].concat()),
+        }
     }
 
     /// A message that is given up, or late, and whose provider takes nothing.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use verdict::Verdict;
 
 use crate::samples::{click, id, judgement, message, moment, open, verdict_on};
-use crate::{Event, EventKind, EvidenceRule, Store, StoredEvent};
+use crate::{Event, EventKind, EvidenceRule, Settlement, Store, StoredEvent};
 
-pub(crate) async fn holds(fresh: impl AsyncFn() -> std::sync::Arc<dyn Store>) {
+pub(crate) async fn holds(fresh: &impl AsyncFn() -> std::sync::Arc<dyn Store>) {
     a_later_verdict_holds_and_moves_the_count(&*fresh().await).await;
     what_the_sender_says_stands(&*fresh().await).await;
     order_does_not_matter(&*fresh().await).await;
@@ -19,6 +19,10 @@ pub(crate) async fn holds(fresh: impl AsyncFn() -> std::sync::Arc<dyn Store>) {
 async fn counts(store: &dyn Store) -> (u64, u64, u64, u64) {
     let found = store.message(id(1)).await.unwrap().unwrap();
     (found.opens_by_people, found.opens_by_machines, found.clicks_by_people, found.clicks_by_machines)
+}
+
+fn upto(seq: i64) -> Settlement {
+    Settlement { upto: seq, ..Settlement::default() }
 }
 
 async fn the(store: &dyn Store, event: &Event) -> StoredEvent {
@@ -120,7 +124,7 @@ async fn events_settle_in_their_order(store: &dyn Store) {
     assert_eq!(*settled.borrow_and_update(), 0);
     let verdict = verdict_on(1, &open(1, 1), Verdict::Scanner);
     for _ in 0..2 {
-        store.settle(seqs[1], vec![verdict.clone()], EvidenceRule::Drop).await.unwrap();
+        store.settle(Settlement { verdicts: vec![verdict.clone()], ..upto(seqs[1]) }).await.unwrap();
         assert_eq!(*settled.borrow_and_update(), seqs[1]);
         let found = store.settled_after(0, 9).await.unwrap();
         assert_eq!(found.iter().map(|event| event.seq).collect::<Vec<_>>(), seqs[..2]);
@@ -129,11 +133,13 @@ async fn events_settle_in_their_order(store: &dyn Store) {
     }
     assert!(*committed.borrow_and_update() > seqs[3], "the verdict is an event");
     assert!(!store.event(open(3, 1).id).await.unwrap().unwrap().settled);
-    store.settle(seqs[0], vec![], EvidenceRule::Drop).await.unwrap();
+    store.settle(upto(seqs[0])).await.unwrap();
     assert_eq!(*settled.borrow(), seqs[1], "it never goes back");
     assert_eq!(store.settled_after(seqs[0], 9).await.unwrap().len(), 1);
-    store.settle(seqs[3], vec![], EvidenceRule::Drop).await.unwrap();
+    store.settle(upto(seqs[3])).await.unwrap();
     assert_eq!(store.settled_after(seqs[1], 1).await.unwrap()[0].seq, seqs[2]);
+    let page = store.events_of_before(id(1), seqs[3], 2).await.unwrap();
+    assert_eq!(page.iter().map(|event| event.seq).collect::<Vec<_>>(), seqs[1..3]);
 }
 
 async fn evidence_is_kept_as_long_as_told(store: &dyn Store) {
@@ -146,16 +152,22 @@ async fn evidence_is_kept_as_long_as_told(store: &dyn Store) {
         let found = store.hits_with_evidence(0, 9).await.unwrap();
         found.into_iter().map(|stored| stored.seq).collect::<Vec<_>>()
     };
-    store.settle(seqs[0], vec![], EvidenceRule::Drop).await.unwrap();
+    store.settle(upto(seqs[0])).await.unwrap();
     assert_eq!(the(store, &hit(1)).await.event.evidence, "{}");
     assert_eq!(with_evidence().await, seqs[1..]);
     assert_eq!(store.hits_with_evidence(seqs[1], 1).await.unwrap()[0].event, hit(3));
-    store.settle(seqs[1], vec![], EvidenceRule::KeepFor(Duration::from_secs(10))).await.unwrap();
+    let learnt = vec![(seqs[1], r#"{"method":"HEAD"}"#.to_owned())];
+    let evidence = EvidenceRule::KeepFor(Duration::from_secs(10));
+    store.settle(Settlement { evidence, learnt: learnt.clone(), ..upto(seqs[1]) }).await.unwrap();
+    assert_eq!(the(store, &hit(2)).await.event.evidence, learnt[0].1);
     store.drop_evidence(moment(10_001), 9).await.unwrap();
     assert_eq!(with_evidence().await, seqs[1..]);
     store.drop_evidence(moment(10_002), 9).await.unwrap();
     assert_eq!(with_evidence().await, seqs[2..], "what is not settled keeps its evidence");
-    store.settle(seqs[2], vec![], EvidenceRule::KeepFor(Duration::MAX)).await.unwrap();
+    store
+        .settle(Settlement { evidence: EvidenceRule::KeepFor(Duration::MAX), ..upto(seqs[2]) })
+        .await
+        .unwrap();
     store.drop_evidence(moment(u32::MAX), 9).await.unwrap();
     assert_eq!(with_evidence().await, seqs[2..]);
 }

@@ -2,6 +2,7 @@ use envelope::{Choice, Reason, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
 
+use crate::sqlite::feedback::feedback_of;
 use crate::sqlite::readers::Unread;
 use crate::{
     AppPassword, ChoiceOrigin, LinkRecord, MOST_APP_PASSWORDS, MessageFilter, MessageRecord, MessageSummary,
@@ -87,6 +88,7 @@ fn summary(db: &Connection, row: &Row) -> Result<MessageSummary, Unread> {
         opens_by_machines: count(row, "opens_by_machines")?,
         clicks_by_people: count(row, "clicks_by_people")?,
         clicks_by_machines: count(row, "clicks_by_machines")?,
+        feedback: feedback_of(db, id(row, "id")?)?,
     })
 }
 

@@ -3,6 +3,7 @@ use tokio::sync::watch;
 
 use crate::StoreError;
 use crate::sqlite::event_log;
+use crate::sqlite::suppression::SuppressedSenders;
 use crate::sqlite::write::Write;
 use crate::sqlite::writer::Ledger;
 
@@ -10,6 +11,7 @@ use crate::sqlite::writer::Ledger;
 pub(crate) struct Records {
     newest: Option<i64>,
     committed: watch::Sender<i64>,
+    suppressed: SuppressedSenders,
     settling: Option<i64>,
     settled: watch::Sender<i64>,
 }
@@ -19,12 +21,15 @@ impl Records {
         let newest = db
             .query_row("SELECT coalesce(max(seq), 0) FROM event", (), |row| row.get(0))
             .map_err(|e| StoreError::sqlite("being opened", e))?;
+        // What is deleted must not be left to be read in the file.
+        db.pragma_update(None, "secure_delete", true).map_err(|e| StoreError::sqlite("being opened", e))?;
         let settled = event_log::settled(db).map_err(|e| StoreError::sqlite("being opened", e))?;
         Ok(Self {
             newest: None,
             committed: watch::Sender::new(newest),
             settling: None,
             settled: watch::Sender::new(settled),
+            suppressed: SuppressedSenders::open(db)?,
         })
     }
 
@@ -35,6 +40,10 @@ impl Records {
     pub(crate) fn settled(&self) -> watch::Receiver<i64> {
         self.settled.subscribe()
     }
+
+    pub(crate) fn suppressed(&self) -> SuppressedSenders {
+        self.suppressed.clone()
+    }
 }
 
 impl Ledger for Records {
@@ -44,8 +53,8 @@ impl Ledger for Records {
 
     fn apply(&mut self, write: &Write, db: &Connection) -> Result<(), StoreError> {
         self.newest = write.apply(db)?.or(self.newest);
-        if let Write::Settle { upto, .. } = write {
-            self.settling = self.settling.max(Some(*upto));
+        if let Write::Settle(settlement) = write {
+            self.settling = self.settling.max(Some(settlement.upto));
         }
         Ok(())
     }

@@ -1,8 +1,15 @@
+use std::net::IpAddr;
+
 use envelope::{Choice, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
-use crate::{AppPassword, Event, EvidenceRule, MessageOutcome, MessageRecord, SenderRecord, StoreError};
+use crate::sqlite::feedback::write_feedback;
+use crate::sqlite::{privacy, revocation, submissions, suppression};
+use crate::{
+    AppPassword, Event, Feedback, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement,
+    StoreError,
+};
 
 /// One thing to remember. Doing it again changes nothing.
 #[derive(Debug)]
@@ -10,15 +17,27 @@ pub(crate) enum Write {
     Message(Box<MessageRecord>),
     Outcome(Box<MessageOutcome>),
     Event(Box<Event>),
-    Settle {
-        upto: i64,
-        verdicts: Vec<Event>,
-        evidence: EvidenceRule,
+    Feedback(Box<Feedback>),
+    Settle(Box<Settlement>),
+    Submission {
+        sender: String,
+        address: IpAddr,
+        at: Timestamp,
     },
     DropEvidence {
         now: Timestamp,
         limit: u32,
     },
+    Refuse {
+        address: String,
+        at: Timestamp,
+    },
+    Allow {
+        address: String,
+    },
+    LastOpen(LastOpen),
+    Purge(privacy::Batch),
+    Forget(privacy::Forget),
     Choice {
         sender: String,
         choice: Choice,
@@ -31,6 +50,8 @@ pub(crate) enum Write {
         sender: String,
         label: String,
     },
+    Revocation(revocation::Change),
+    Suppression(suppression::Change),
     #[cfg(test)]
     Panic,
 }
@@ -51,11 +72,42 @@ impl Write {
             Self::Event(event) => {
                 write_event(db, event).map_err(|e| StoreError::sqlite("recording an event", e))
             }
-            Self::Settle { upto, verdicts, evidence } => {
-                settle(db, *upto, verdicts, *evidence).map_err(|e| StoreError::sqlite("settling events", e))
+            Self::Feedback(feedback) => {
+                write_feedback(db, feedback).map_err(|e| StoreError::sqlite("recording what came back", e))
+            }
+            Self::Settle(settlement) => {
+                settle(db, settlement).map_err(|e| StoreError::sqlite("settling events", e))
+            }
+            Self::Submission { sender, address, at } => {
+                submissions::record(db, sender, *address, *at)
+                    .map_err(|e| StoreError::sqlite("recording where a sender submits from", e))?;
+                Ok(None)
             }
             Self::DropEvidence { now, limit } => {
                 drop_evidence(db, *now, *limit).map_err(|e| StoreError::sqlite("deleting evidence", e))?;
+                Ok(None)
+            }
+            Self::Refuse { address, at } => {
+                privacy::refuse(db, address, *at)
+                    .map_err(|e| StoreError::sqlite("recording a refusal", e))?;
+                Ok(None)
+            }
+            Self::Allow { address } => {
+                privacy::allow(db, address).map_err(|e| StoreError::sqlite("taking a refusal back", e))?;
+                Ok(None)
+            }
+            Self::LastOpen(open) => {
+                privacy::record_last_open(db, *open)
+                    .map_err(|e| StoreError::sqlite("recording the day of an open", e))?;
+                Ok(None)
+            }
+            Self::Purge(batch) => {
+                privacy::delete(db, batch)
+                    .map_err(|e| StoreError::sqlite("deleting what is over its time", e))?;
+                Ok(None)
+            }
+            Self::Forget(forget) => {
+                forget.apply(db).map_err(|e| StoreError::sqlite("forgetting an address", e))?;
                 Ok(None)
             }
             Self::Choice { sender, choice, by, at } => {
@@ -79,6 +131,8 @@ impl Write {
                     .map_err(|e| StoreError::sqlite("removing an app password", e))?;
                 Ok(None)
             }
+            Self::Revocation(change) => change.apply(db).map(|()| None),
+            Self::Suppression(change) => change.apply(db),
             #[cfg(test)]
             Self::Panic => panic!("as a test asked"),
         }

@@ -182,6 +182,12 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Tables,
         "Where mail comes in: one table per listener. With none there is the one shown here, for this machine only.",
     ),
+    key(
+        "smtp[].role",
+        Kind::Word(&["submission", "feedback"], &[]),
+        Default("\"submission\""),
+        "submission (senders' mail) | feedback (bounces and complaints: they are read, recorded, and go nowhere).",
+    ),
     key("smtp[].listen", Kind::Listen, Default("\"127.0.0.1:2525\""), "IP address and port."),
     key(
         "smtp[].tls",
@@ -658,7 +664,7 @@ pub(super) static KEYS: &[Key] = &[
     key(
         "privacy.about_field",
         Kind::Flag,
-        Default("true"),
+        Default("false"),
         "Tracked mail carries X-Waxseal-About: the address of the recipient's page, with what is known and a way to refuse.",
     ),
     key(
@@ -695,6 +701,24 @@ pub(super) static KEYS: &[Key] = &[
     later("admin"),
     later("notify"),
     later("webhook"),
+    // ── intel
+    holder(
+        "intel",
+        Kind::Table,
+        "What people are told from machines by: see docs/verdicts.md, and `waxseal verdict` for one case.",
+    ),
+    key(
+        "intel.rules",
+        Kind::Path,
+        Optional("\"/etc/waxseal/verdicts.toml\""),
+        "Rules in the place of the built-in ones, which `waxseal intel rules` prints.",
+    ),
+    key(
+        "intel.lists",
+        Kind::Path,
+        Default("\"/var/lib/waxseal/intel\""),
+        "Folder with newer lists of networks and crawlers than the built-in ones; `waxseal intel update` fills it.",
+    ),
     // ── store
     holder("store", Kind::Table, "Where things are kept."),
     key(

@@ -32,6 +32,8 @@ pub struct Config {
     pub senders: Vec<SenderConfig>,
     /// What is kept about recipients.
     pub privacy: Privacy,
+    /// What people are told from machines by.
+    pub intel: IntelConfig,
     /// Where things are kept.
     pub store: StoreConfig,
     /// How much, and how long.
@@ -43,6 +45,8 @@ pub struct Config {
 /// One `[[smtp]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
+    /// What it is for.
+    pub role: Role,
     /// The address it listens on.
     pub listen: SocketAddr,
     /// How connections to it are encrypted.
@@ -53,6 +57,15 @@ pub struct Listener {
     pub allow_from: Option<Vec<Network>>,
     /// Without a login: everything is this address's; `None` means that the reverse-path says.
     pub sender: Option<Mailbox>,
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Senders' mail.
+    Submission,
+    /// Bounces and complaints.
+    Feedback,
 }
 
 /// How a connection is encrypted.
@@ -387,6 +400,15 @@ pub enum StoreAgent {
     Family,
     /// All of it.
     Full,
+}
+
+/// `[intel]`: files that were read once, and found to be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntelConfig {
+    /// The rules; `None` means the built-in ones.
+    pub rules: Option<PathBuf>,
+    /// The folder of lists; without it there are the built-in ones.
+    pub lists: PathBuf,
 }
 
 /// `[store]`.

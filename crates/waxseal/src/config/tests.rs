@@ -43,6 +43,7 @@ fn the_shortest_file_that_runs() {
         Config {
             hostname,
             listeners: vec![Listener {
+                role: Role::Submission,
                 listen: address("127.0.0.1:2525"),
                 tls: Encryption::None,
                 login_required: true,
@@ -113,9 +114,10 @@ fn the_shortest_file_that_runs() {
                 keep_evidence: None,
                 honour_dnt: true,
                 recipient_page: true,
-                about_field: true,
+                about_field: false,
                 contact: None,
             },
+            intel: IntelConfig { rules: None, lists: std::path::PathBuf::from("/var/lib/waxseal/intel") },
             store: StoreConfig {
                 database: "/var/lib/waxseal/waxseal.db".into(),
                 spool: "/var/lib/waxseal/spool".into(),
@@ -153,6 +155,8 @@ fn every_key_is_heard() {
     fs::write(folder.path().join("cert.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
     fs::write(folder.path().join("key.pem"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
     fs::write(folder.path().join("password"), "hunter2\n").unwrap();
+    fs::write(folder.path().join("verdicts.toml"), verdict::Rules::builtin_text()).unwrap();
+    fs::create_dir(folder.path().join("lists")).unwrap();
     let login: Keys = &[("upstream.*.auth", "'login'"), ("upstream.*.username", "'a'")];
     let none: Keys = &[("upstream.*.auth", "'none'")];
     let queue: Keys = &[("upstream.*.auth", "'none'"), ("upstream.*.delivery", "'queue'")];
@@ -171,6 +175,7 @@ fn every_key_is_heard() {
     let table: &[(&str, Keys, &str)] = &[
         ("server.hostname", &[], "'relay.example.com'"),
         ("smtp[].listen", &[], "'127.0.0.1:2526'"),
+        ("smtp[].role", &[], "'feedback'"),
         ("smtp[].tls", &[("tls.mode", "'self-signed'")], "'starttls'"),
         ("smtp[].auth", &[], "'none'"),
         ("smtp[].allow_from", &[], "['127.0.0.0/8']"),
@@ -243,7 +248,7 @@ fn every_key_is_heard() {
         ("privacy.keep_evidence", &[], "'90d'"),
         ("privacy.honour_dnt", &[], "false"),
         ("privacy.recipient_page", &[], "false"),
-        ("privacy.about_field", &[], "false"),
+        ("privacy.about_field", &[], "true"),
         ("privacy.contact", &[], "'privacy@example.com'"),
         ("privacy.rule[].senders", rule, "['*@example.com']"),
         ("privacy.rule[].recipients", rule, "['*@example.org']"),
@@ -268,6 +273,8 @@ fn every_key_is_heard() {
         ("tracking.domain[].base_url", &[("tracking.domain[].senders", "['*']")], "'http://go.example.org'"),
         ("tracking.domain[].senders", &[("tracking.domain[].base_url", "'http://go.example.org'")], "['*']"),
         ("limits.shutdown_grace", &[], "'0s'"),
+        ("intel.rules", &[], "'verdicts.toml'"),
+        ("intel.lists", &[], "'lists'"),
         ("log.level", &[], "'debug'"),
         ("log.format", &[], "'json'"),
         ("log.addresses", &[], "'full'"),

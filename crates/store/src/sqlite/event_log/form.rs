@@ -5,7 +5,7 @@ use rusqlite::types::{Value, ValueRef};
 use crate::EventKind;
 
 /// The number that a kind is in the table.
-pub(super) fn number(kind: EventKind) -> i64 {
+pub(crate) fn number(kind: EventKind) -> i64 {
     match kind {
         EventKind::Open => 1,
         EventKind::Click => 2,

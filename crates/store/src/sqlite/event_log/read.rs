@@ -55,13 +55,28 @@ pub(crate) fn recent_events(db: &Connection, limit: u32) -> Result<Vec<StoredEve
     Ok(newest_first)
 }
 
-pub(crate) fn events_of(db: &Connection, message: RelayId) -> Result<Vec<StoredEvent>, Unread> {
+pub(crate) fn events_of_before(
+    db: &Connection,
+    message: RelayId,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<StoredEvent>, Unread> {
     let sql = format!(
-        "{EVENT} WHERE e.message = (SELECT key FROM tally WHERE message = ?1) ORDER BY e.seq DESC LIMIT ?2"
+        "{EVENT} WHERE e.message = (SELECT key FROM tally WHERE message = ?1) AND e.seq < ?2
+         ORDER BY e.seq DESC LIMIT ?3"
     );
-    let mut newest_first = events(db, &sql, &[&message.as_bytes(), &MOST])?;
+    let mut newest_first = events(db, &sql, &[&message.as_bytes(), &before, &limit.min(MOST)])?;
     newest_first.reverse();
     Ok(newest_first)
+}
+
+/// What was recorded of one recipient, of all messages; at most a hundred thousand events.
+pub(crate) fn events_of_address(db: &Connection, address: &str) -> Result<Vec<StoredEvent>, Unread> {
+    let sql = format!(
+        "{EVENT} WHERE e.seq IN (SELECT own.seq FROM recipient r CROSS JOIN event own ON own.message = r.message
+             AND own.recipient = r.number WHERE r.address = ?1) ORDER BY e.seq LIMIT 100000"
+    );
+    events(db, &sql, &[&address])
 }
 
 pub(crate) fn event(db: &Connection, id: RelayId) -> Result<Option<StoredEvent>, Unread> {

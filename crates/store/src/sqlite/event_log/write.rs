@@ -4,8 +4,9 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use verdict::{Judgement, Verdict};
 
 use super::form;
+use crate::sqlite::privacy::is_quiet;
 use crate::sqlite::write::{execute, key_of};
-use crate::{Event, EventKind, EvidenceRule};
+use crate::{Event, EventKind, EvidenceRule, Settlement};
 
 /// An open or a click that another event is about.
 struct Hit {
@@ -20,6 +21,9 @@ struct Hit {
 /// Returns the number of an event that was not there before.
 pub(crate) fn write_event(db: &Connection, event: &Event) -> rusqlite::Result<Option<i64>> {
     let message = key_of(db, event.message)?;
+    if is_quiet(db, message, event)? {
+        return Ok(None);
+    }
     let judgement = event.judgement.as_ref().map(|judgement| key_of_judgement(db, judgement)).transpose()?;
     let about = match event.about {
         Some(id) => hit(db, id)?.map_or(About::Unknown(id), About::Hit),
@@ -176,26 +180,24 @@ fn count(
 }
 
 /// Appends the verdicts and moves the mark. Returns the number of the newest event that was not there before.
-pub(crate) fn settle(
-    db: &Connection,
-    upto: i64,
-    verdicts: &[Event],
-    evidence: EvidenceRule,
-) -> rusqlite::Result<Option<i64>> {
+pub(crate) fn settle(db: &Connection, settlement: &Settlement) -> rusqlite::Result<Option<i64>> {
+    let upto = settlement.upto;
     let mut newest = None;
-    for verdict in verdicts {
+    for verdict in &settlement.verdicts {
         newest = write_event(db, verdict)?.or(newest);
     }
-    match evidence {
+    match settlement.evidence {
         EvidenceRule::Drop => {
             execute(db, "DELETE FROM evidence WHERE seq <= ?1 AND keep_until IS NULL", &[&upto])?;
         }
         EvidenceRule::KeepFor(time) => {
-            let time = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+            for (seq, text) in &settlement.learnt {
+                execute(db, "UPDATE evidence SET text = ?2 WHERE seq = ?1", params![seq, text])?;
+            }
+            let time = i64::try_from(time.as_millis()).unwrap_or(i64::MAX).min(i64::MAX / 2);
             execute(
                 db,
-                "UPDATE evidence SET keep_until = min(?2, 4611686018427387904)
-                     + (SELECT at FROM event WHERE event.seq = evidence.seq)
+                "UPDATE evidence SET keep_until = ?2 + (SELECT at FROM event WHERE event.seq = evidence.seq)
                  WHERE seq <= ?1 AND keep_until IS NULL",
                 params![upto, time],
             )?;
