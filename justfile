@@ -38,6 +38,10 @@ bench *ARGS:
     cargo build --release --locked -p waxseal
     cargo run --release --locked -p waxseal-bench -- {{ARGS}}
 
+# Once before `just bench pixel`: the yardstick's own dependencies; the machine also needs nginx (nginx-light)
+bench-yardsticks:
+    npm ci --prefix benches/fastify --no-audit --no-fund --silent
+
 # Rewriting alone, step by step beside yardsticks, and the memory it takes
 bench-rewriting:
     cargo bench --locked -p waxseal-bench --bench rewriting --bench memory

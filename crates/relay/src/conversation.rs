@@ -433,7 +433,7 @@ impl Conversation {
                 recipient: submission.token_recipient(),
                 choice,
                 keys: self.relay.keys.clone(),
-                base_url: settings.base_url.clone(),
+                base_url: settings.base_url_for(&submission.sender).to_owned(),
                 rewriting: settings.rewriting.clone(),
                 on_dkim: self.route(submission.route).on_dkim,
             };

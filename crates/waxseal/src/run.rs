@@ -202,8 +202,11 @@ fn endpoint(
     let proxies = config.tracking.trusted_proxies.iter().map(|network| network.to_string().parse());
     Ok(Endpoint {
         trusted_proxies: proxies.collect::<Result<_, _>>().context("a trusted proxy is not a network")?,
+        proxy_protocol: config.tracking.proxy_protocol,
+        contact: config.tracking.contact.clone(),
         keep_address,
         keep_agent,
+        limits: wiring::endpoint_limits(config),
         rules: Arc::new(wiring::rules(config)?),
         ..Endpoint::new(keys, recorder, clock)
     })

@@ -196,7 +196,7 @@ impl Shared {
             recipient: Recipient::Index(recipient.index),
             choice: choice_for(choice, mode, is_sender),
             keys: relay.keys.clone(),
-            base_url: settings.base_url.clone(),
+            base_url: settings.base_url_for(&message.sender).to_owned(),
             rewriting: settings.rewriting.clone(),
             on_dkim: settings.routes[outlet.route].on_dkim,
         };

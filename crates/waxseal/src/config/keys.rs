@@ -53,6 +53,10 @@ pub(super) enum Kind {
     FieldName,
     /// `http(s)://host[:port]`.
     BaseUrl,
+    /// A list of them.
+    BaseUrls,
+    /// `mailto:…` or `https://…`.
+    Contact,
     /// `sqlite:` and a path.
     StoreUrl,
     /// An IP address with a port.
@@ -258,6 +262,24 @@ pub(super) static KEYS: &[Key] = &[
         Default("[]"),
         "Networks of proxies whose X-Forwarded-For is believed.",
     ),
+    key(
+        "tracking.proxy_protocol",
+        Kind::Flag,
+        Default("false"),
+        "true: a trusted proxy's connections begin with a PROXY protocol header, version 1 or 2; others of it are closed.",
+    ),
+    key(
+        "tracking.old_base_urls",
+        Kind::BaseUrls,
+        Default("[]"),
+        "Base URLs of earlier days: links under them are known as ours where a mail quotes them.",
+    ),
+    key(
+        "tracking.contact",
+        Kind::Contact,
+        Optional("\"mailto:security@example.com\""),
+        "Whom to tell about a weakness, a mailto: or https: URI; shown in /.well-known/security.txt.",
+    ),
     holder("tracking.defaults", Kind::Inline, "What a sender who never chose anything gets."),
     key("tracking.defaults.opens", Kind::Flag, Default("false"), "Add a pixel."),
     key("tracking.defaults.links", Kind::Flag, Default("false"), "Wrap links."),
@@ -293,7 +315,23 @@ pub(super) static KEYS: &[Key] = &[
         "If rewriting or the store fails: send-untracked.",
     ),
     later("tracking.plain_http"),
-    later("tracking.domain"),
+    holder(
+        "tracking.domain",
+        Kind::Tables,
+        "More names for the same endpoint. A sender has the first whose `senders` match, else tracking.base_url.",
+    ),
+    key(
+        "tracking.domain[].base_url",
+        Kind::BaseUrl,
+        Needed("\"https://go.example.org\""),
+        "Where pixels and tracked links of these senders point.",
+    ),
+    key(
+        "tracking.domain[].senders",
+        Kind::Senders,
+        Needed("[\"*@example.org\"]"),
+        "Whose mail: \"*@example.org\" or \"ana@example.org\".",
+    ),
     holder("tracking.links", Kind::Table, "Which links are wrapped."),
     key("tracking.links.plain_text", Kind::Flag, Default("false"), "Wrap bare links of the text part too."),
     key(
@@ -782,7 +820,20 @@ pub(super) static KEYS: &[Key] = &[
         "How long what is under way may take when told to end.",
     ),
     later("limits.per_sender"),
-    later("limits.tracking_per_ip"),
+    holder(
+        "limits.tracking_per_ip",
+        Kind::Inline,
+        "Hits of one address that are recorded; more are answered all the same. Not for image proxies and the like.",
+    ),
+    key("limits.tracking_per_ip.requests", Kind::Number(1, 1_000_000_000), Default("120"), "How many."),
+    key("limits.tracking_per_ip.per", Kind::Period(SECOND, DAY), Default("\"1m\""), "In which time."),
+    holder(
+        "limits.tracking_per_url",
+        Kind::Inline,
+        "The same of one pixel or link, whoever asks, so that one URL cannot fill the disk.",
+    ),
+    key("limits.tracking_per_url.requests", Kind::Number(1, 1_000_000_000), Default("2000"), "How many."),
+    key("limits.tracking_per_url.per", Kind::Period(SECOND, DAY), Default("\"1h\""), "In which time."),
     later("autoconfig"),
     // ── log
     holder("log", Kind::Table, "What is logged, to standard error."),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use envelope::{Choice, Mailbox};
 
 use super::document::{Document, Entry, Section};
+use super::network::Network;
 use super::problems::Complaint;
 use super::settings::{
     Certificate, Config, IntelConfig, LimitsConfig, Links, Listener, LogAddresses, LogConfig, LogFormat,
@@ -89,6 +90,9 @@ impl Resolving<'_> {
             None if tls => "0.0.0.0:443".parse().ok(),
             _ => root.get("tracking.listen"),
         };
+        let domains = self.domains(&base_url);
+        let trusted_proxies: Vec<Network> = root.get("tracking.trusted_proxies")?;
+        let proxy_protocol = self.announcing(trusted_proxies.len());
         let switches = |key| {
             root.get(key).map(|words: Vec<&str>| Choice {
                 opens: words.contains(&"opens"),
@@ -100,7 +104,11 @@ impl Resolving<'_> {
             base_url,
             listen: listen?,
             tls,
-            trusted_proxies: root.get("tracking.trusted_proxies")?,
+            domains,
+            old_base_urls: root.get("tracking.old_base_urls")?,
+            trusted_proxies,
+            proxy_protocol: proxy_protocol?,
+            contact: root.get("tracking.contact"),
             defaults: Choice {
                 opens: root.get("tracking.defaults.opens")?,
                 links: root.get("tracking.defaults.links")?,
@@ -255,6 +263,9 @@ impl Resolving<'_> {
             connections_per_address: count("limits.connections_per_address")?,
             in_flight_octets: root.get("limits.in_flight")?,
             rewrite_time: root.get("limits.rewrite_time")?,
+            tracking_per_ip: self.quota("limits.tracking_per_ip.requests", "limits.tracking_per_ip.per")?,
+            tracking_per_url: self
+                .quota("limits.tracking_per_url.requests", "limits.tracking_per_url.per")?,
             shutdown_grace: root.get("limits.shutdown_grace")?,
         };
         if limits.in_flight_octets / 2 < limits.message_octets {

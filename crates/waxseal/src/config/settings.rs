@@ -111,8 +111,16 @@ pub struct Tracking {
     pub listen: SocketAddr,
     /// Does the endpoint speak TLS? If not, something in front of it does, or this is a test.
     pub tls: bool,
+    /// Other names of the endpoint, for some senders: the first that matches.
+    pub domains: Vec<TrackingDomain>,
+    /// Where pixels and links of earlier days pointed.
+    pub old_base_urls: Vec<String>,
     /// Proxies whose word about the client's address is taken.
     pub trusted_proxies: Vec<Network>,
+    /// Their connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Whom to tell about a weakness: a URI.
+    pub contact: Option<String>,
     /// What a sender who never chose gets.
     pub defaults: Choice,
     /// The switches that senders may not change.
@@ -127,6 +135,24 @@ pub struct Tracking {
     pub links: Links,
     /// Where the pixel goes.
     pub pixel: PixelPosition,
+}
+
+/// One `[[tracking.domain]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackingDomain {
+    /// Whose mail; never empty.
+    pub senders: Vec<AddressPattern>,
+    /// Where their pixels and links point, without a slash at the end.
+    pub base_url: String,
+}
+
+/// `limits.tracking_per_ip`, `limits.tracking_per_url`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackingQuota {
+    /// How many hits are recorded.
+    pub requests: u32,
+    /// In which time.
+    pub per: Duration,
 }
 
 /// `[tracking.links]`.
@@ -450,6 +476,10 @@ pub struct LimitsConfig {
     pub in_flight_octets: u64,
     /// After this a message goes out as it came.
     pub rewrite_time: Duration,
+    /// Hits of one address that are recorded.
+    pub tracking_per_ip: TrackingQuota,
+    /// Hits of one pixel or link that are recorded.
+    pub tracking_per_url: TrackingQuota,
     /// How long what is under way may take when the program is told to end.
     pub shutdown_grace: Duration,
 }
