@@ -1,29 +1,58 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use envelope::{Clock, SystemClock};
+use serde_json::json;
+
+use crate::certificates::{self, Finding};
 use crate::cli::CheckArgs;
-use crate::config::{self, Config, ProblemKind};
+use crate::config::{self, Config, ProblemKind, Problems};
 use crate::exit::{self, Failure, Outcome};
 use crate::wiring;
 
-/// Finds every mistake in a configuration file; starts and changes nothing.
+/// Finds every mistake in a configuration file and in the certificates it names; starts and changes nothing.
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let file = &args.config.config;
-    match config::load(file) {
+    let problems = match config::load(file) {
+        Err(problems) => problems,
         Ok(config) => {
-            if args.json {
-                println!("[]");
-            } else if !args.quiet {
-                println!("{}: fine; {}", file.display(), wiring::summary(&config));
+            let (mistakes, notes): (Vec<_>, Vec<_>) = certificates::findings(&config, SystemClock.now())
+                .into_iter()
+                .partition(|finding| finding.is_mistake);
+            let mistakes = mistakes.into_iter().map(|found| (found.message, found.key, found.help));
+            match Problems::of_files(file, mistakes.collect()) {
+                Some(problems) => problems,
+                None => return fine(args, &config, &notes),
             }
-            Ok(exit::OK)
         }
-        Err(problems) if args.json => {
-            println!("{}", problems.to_json());
-            Err(Failure::told(exit_status(&problems)))
-        }
-        Err(problems) => Err(refused(&problems)),
+    };
+    if args.json {
+        println!("{}", problems.to_json());
+        return Err(Failure::told(exit_status(&problems)));
     }
+    Err(refused(&problems))
+}
+
+fn fine(args: &CheckArgs, config: &Config, notes: &[Finding]) -> Outcome {
+    let file = args.config.config.display();
+    if args.json {
+        let notes: serde_json::Value = notes
+            .iter()
+            .map(|note| {
+                json!({
+                    "level": "note", "message": note.message, "key": note.key, "file": file.to_string(),
+                    "line": null, "column": null, "note": null, "help": note.help,
+                })
+            })
+            .collect();
+        println!("{notes}");
+    } else if !args.quiet {
+        println!("{file}: fine; {}", wiring::summary(config));
+        for Finding { message, help, .. } in notes {
+            println!("note: {message}{}", help.as_ref().map(|help| format!("; {help}")).unwrap_or_default());
+        }
+    }
+    Ok(exit::OK)
 }
 
 /// The configuration for a command that needs one; every mistake is printed.

@@ -7,6 +7,7 @@ use store::Queue;
 use tokio::sync::watch;
 use track::Endpoint;
 
+use crate::certificates::{Certificates, PlainDoor};
 use crate::cli::ConfigArg;
 use crate::config::Config;
 use crate::doors::{self, MailDoor, TIME_TO_CLOSE};
@@ -66,9 +67,11 @@ async fn open(
     clock: Arc<dyn Clock>,
     shutdown: &watch::Receiver<bool>,
 ) -> anyhow::Result<Serving> {
-    let certificate = doors::certificate(config)?;
-    let mail_doors = doors::mail_doors(config, certificate.as_ref(), &house.relay).await?;
+    let certificates = Certificates::open(config, clock.clone())?;
+    let for_mail = certificates.as_ref().map(Certificates::for_mail).transpose()?;
+    let mail_doors = doors::mail_doors(config, for_mail.as_ref(), &house.relay).await?;
     let tracking = doors::bind(config.tracking.listen).await?;
+    let plain_http = doors::plain_http(config).await?;
 
     let mut serving = Serving::default();
     for MailDoor { socket, config, door } in mail_doors {
@@ -87,12 +90,29 @@ async fn open(
         ..Endpoint::new(house.keys.clone(), Some(house.recorder.clone()), clock)
     });
     let tls = if config.tracking.tls {
-        Some(certificate.context("the tracking endpoint speaks TLS and there is no certificate")?)
+        let certificates = certificates.as_ref();
+        Some(
+            certificates
+                .context("the tracking endpoint speaks TLS and there is no certificate")?
+                .for_web()?,
+        )
     } else {
         None
     };
     let stop = shutdown.clone();
     serving.spawn(async move { Ok(track::serve(tracking, tls, endpoint, stop).await?) });
+    if let Some(socket) = plain_http {
+        let door = PlainDoor::new(config, certificates.as_ref().map(Certificates::shown));
+        let stop = shutdown.clone();
+        serving.spawn(async move { Ok(door.serve(socket, stop).await?) });
+    }
+    if let Some(certificates) = certificates {
+        let stop = shutdown.clone();
+        serving.spawn(async move {
+            certificates.keep(stop).await;
+            Ok(())
+        });
+    }
     if let Some(dispatcher) =
         Dispatcher::new(house.relay.clone(), wiring::dispatched_octets(config), shutdown.clone())
     {

@@ -37,6 +37,7 @@ impl Resolving<'_> {
             None => system_host_name(),
             Some(_) => root.get("server.hostname")?,
         };
+        self.acme_can_work(certificate.as_ref(), tracking.as_ref(), &listeners, &hostname);
         Some(Config {
             hostname,
             listeners,
@@ -71,7 +72,7 @@ impl Resolving<'_> {
             let complaint = Complaint::new("`tracking.base_url` is https, and it is not said who speaks TLS")
                 .key("tls.mode")
                 .at(entry.span.clone(), "`tls.mode` is missing")
-                .help("under [tls], write mode = \"files\" with cert_file and key_file, or mode = \"none\" if a proxy in front of Waxseal does TLS");
+                .help("under [tls], write mode = \"acme\" with email, mode = \"files\" with cert_file and key_file, or mode = \"none\" if a proxy in front of Waxseal does TLS");
             self.complaints.push(complaint);
         }
         let tls = secure && !matches!(certificate?, Certificate::None);
@@ -79,6 +80,7 @@ impl Resolving<'_> {
             None if tls => "0.0.0.0:443".parse().ok(),
             _ => root.get("tracking.listen"),
         };
+        let plain_http = self.plain_http(certificate?, tls, listen?);
         let switches = |key| {
             root.get(key).map(|words: Vec<&str>| Choice {
                 opens: words.contains(&"opens"),
@@ -90,6 +92,7 @@ impl Resolving<'_> {
             base_url,
             listen: listen?,
             tls,
+            plain_http,
             trusted_proxies: root.get("tracking.trusted_proxies")?,
             defaults: Choice {
                 opens: root.get("tracking.defaults.opens")?,
