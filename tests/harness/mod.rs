@@ -11,6 +11,7 @@ pub mod identity;
 pub mod login_relay;
 pub mod mta;
 pub mod provider;
+pub mod tls;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};

@@ -20,10 +20,11 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
                 .into_iter()
                 .partition(|finding| finding.is_mistake);
             let mistakes = mistakes.into_iter().map(|found| (found.message, found.key, found.help));
-            match Problems::of_files(file, mistakes.collect()) {
-                Some(problems) => problems,
-                None => return fine(args, &config, &notes),
-            }
+            let Some(problems) = Problems::of_files(file, mistakes.collect()) else {
+                fine(args, &config, &notes);
+                return Ok(exit::OK);
+            };
+            problems
         }
     };
     if args.json {
@@ -33,7 +34,7 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
     Err(refused(&problems))
 }
 
-fn fine(args: &CheckArgs, config: &Config, notes: &[Finding]) -> Outcome {
+fn fine(args: &CheckArgs, config: &Config, notes: &[Finding]) {
     let file = args.config.config.display();
     if args.json {
         let notes: serde_json::Value = notes
@@ -52,7 +53,6 @@ fn fine(args: &CheckArgs, config: &Config, notes: &[Finding]) -> Outcome {
             println!("note: {message}{}", help.as_ref().map(|help| format!("; {help}")).unwrap_or_default());
         }
     }
-    Ok(exit::OK)
 }
 
 /// The configuration for a command that needs one; every mistake is printed.

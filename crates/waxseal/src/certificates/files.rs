@@ -27,6 +27,8 @@ pub(crate) struct WatchedFiles {
     used: Texts,
     /// What was found last and is not used, and how often.
     refused: Option<(Found, u32)>,
+    /// The operator was told of a pair that is not used, and not yet that all is well again.
+    complained: bool,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -64,7 +66,7 @@ impl WatchedFiles {
         let used = texts(&certificate, &key).map_err(|why| anyhow::anyhow!("cannot read {why}"))?;
         let pair = Pair::from_pem(&used.certificate, &used.key)
             .with_context(|| format!("{} and {} cannot be used", certificate.display(), key.display()))?;
-        Ok((Self { certificate, key, clock, used, refused: None }, pair))
+        Ok((Self { certificate, key, clock, used, refused: None, complained: false }, pair))
     }
 
     /// Looks at them for ever.
@@ -93,7 +95,8 @@ impl WatchedFiles {
     fn look(&mut self) -> Option<Pair> {
         let found = match texts(&self.certificate, &self.key) {
             Ok(texts) if texts == self.used => {
-                if self.refused.take().is_some_and(|(_, looks)| looks > LOOKS_BEFORE_A_WORD) {
+                self.refused = None;
+                if std::mem::take(&mut self.complained) {
                     tracing::info!("the certificate's files are again those in use");
                 }
                 return None;
@@ -107,7 +110,7 @@ impl WatchedFiles {
                     valid_until = day(pair.not_after()),
                     "a new certificate is in use"
                 );
-                (self.used, self.refused) = (texts, None);
+                (self.used, self.refused, self.complained) = (texts, None, false);
                 Some(pair)
             }
             Err(objection) => {
@@ -116,6 +119,7 @@ impl WatchedFiles {
                     _ => 1,
                 };
                 if looks == LOOKS_BEFORE_A_WORD {
+                    self.complained = true;
                     tracing::error!(
                         problem = %objection,
                         "the new certificate is not used, the one before stays: put both files right"

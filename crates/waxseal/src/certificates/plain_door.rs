@@ -29,7 +29,7 @@ const MAX_CONNECTIONS: usize = 256;
 /// For a request, and for a client to take its answer, which is a few hundred octets.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A connection is for a few requests; nobody needs one for longer.
-const LONGEST_CONNECTION: Duration = Duration::from_secs(60);
+const LONGEST_CONNECTION: Duration = Duration::from_mins(1);
 const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
 /// hyper takes no smaller buffer.
 const MAX_HEADER_OCTETS: usize = 8_192;

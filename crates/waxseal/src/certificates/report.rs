@@ -48,9 +48,13 @@ pub(crate) fn findings(config: &Config, now: Timestamp) -> Vec<Finding> {
     }
 }
 
-/// The same to the log, at the start.
+/// The same to the log, at the start; what becomes of each name under ACME its keeper tells.
 pub(crate) fn log(config: &Config) {
-    for Finding { is_mistake, message, help, .. } in findings(config, SystemClock.now()) {
+    let findings = match &config.certificate {
+        Certificate::Acme(acme) => ports(config, acme).into_iter().collect(),
+        _ => findings(config, SystemClock.now()),
+    };
+    for Finding { is_mistake, message, help, .. } in findings {
         let help = help.unwrap_or_default();
         if is_mistake {
             tracing::error!(help, "{message}");
@@ -125,15 +129,17 @@ fn of_acme(config: &Config, acme: &AcmeConfig, now: Timestamp) -> Vec<Finding> {
             Finding { help: record.problem.and(record.hint), ..Finding::note(KEY, message) }
         })
         .collect();
-    let (asked, port) = match (acme.challenge, config.tracking.plain_http) {
-        (Challenge::TlsAlpn01, _) => (443, Some(config.tracking.listen.port())),
-        (Challenge::Http01, plain) => (80, plain.map(|address| address.port())),
-    };
-    if let Some(port) = port.filter(|port| *port != asked) {
-        findings.push(Finding::note(
-            "tls.challenge",
-            format!("the authority asks at port {asked}; something must pass that on to port {port} here"),
-        ));
-    }
+    findings.extend(ports(config, acme));
     findings
+}
+
+/// The authority asks at one port only.
+fn ports(config: &Config, acme: &AcmeConfig) -> Option<Finding> {
+    let (asked, port) = match acme.challenge {
+        Challenge::TlsAlpn01 => (443, config.tracking.listen.port()),
+        Challenge::Http01 => (80, config.tracking.plain_http?.port()),
+    };
+    let message =
+        format!("the authority asks at port {asked}; something must pass that on to port {port} here");
+    (port != asked).then(|| Finding::note("tls.challenge", message))
 }

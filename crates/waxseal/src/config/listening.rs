@@ -202,7 +202,7 @@ impl Resolving<'_> {
         match entry {
             Some(entry) if !is_on => self.belongs_to(entry, "plain_http = \"redirect\""),
             Some(entry) if !tls && !for_authority => {
-                self.belongs_to(entry, "an endpoint that speaks TLS itself")
+                self.belongs_to(entry, "an endpoint that speaks TLS itself");
             }
             _ => {}
         }

@@ -136,22 +136,22 @@ impl Failure {
 
 const LONGEST: usize = 600;
 
-/// How long to wait after so many failures in a row, `longest` at most. `dice` is between 0 and 1.
+/// How long to wait after so many failures in a row. `dice` is between 0 and 1.
 ///
 /// An authority bears some five failed tries an hour for a name: there are four in the first hour, then less
-/// and less, twice a day in the end. What the authority asks for goes first, within reason.
-pub(super) fn pause(failures: u32, asked: Option<Duration>, dice: f64, longest: Duration) -> Duration {
+/// and less, twice a day in the end. One that cannot be reached counts nothing, and may be back at any time.
+/// What the authority asks for goes first, within reason.
+pub(super) fn pause(concerns: Concerns, failures: u32, asked: Option<Duration>, dice: f64) -> Duration {
+    let (first, longest) = match concerns {
+        Concerns::Name => (Duration::from_mins(2), Duration::from_hours(12)),
+        Concerns::Authority | Concerns::Account => (Duration::from_secs(15), Duration::from_hours(1)),
+    };
     let steps = failures.saturating_sub(1).min(8);
-    let pause = (FIRST_PAUSE * 4_u32.pow(steps)).min(longest);
+    let pause = (first * 4_u32.pow(steps)).min(longest);
     let pause = pause + pause.mul_f64(dice.clamp(0.0, 1.0) / 4.0);
     pause.max(asked.unwrap_or_default().min(LONGEST_ASKED))
 }
 
-const FIRST_PAUSE: Duration = Duration::from_mins(2);
-/// After what an authority said of a name.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_hours(12);
-/// While the authority cannot be reached: it may be back at any time, and counts nothing.
-pub(super) const LONGEST_OUTAGE: Duration = Duration::from_hours(1);
 /// Nobody means longer, and a wrong number must not leave us without a certificate.
 const LONGEST_ASKED: Duration = Duration::from_hours(24 * 7);
 
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn never_hammers() {
-        let minutes = |failures, asked, dice| pause(failures, asked, dice, LONGEST_PAUSE).as_secs() / 60;
+        let minutes = |failures, asked, dice| pause(Concerns::Name, failures, asked, dice).as_secs() / 60;
         for (failures, expected) in
             [(0, 2), (1, 2), (2, 8), (3, 32), (4, 128), (5, 512), (6, 720), (u32::MAX, 720)]
         {
@@ -216,11 +216,12 @@ mod tests {
         assert_eq!(minutes(1, Some(Duration::from_hours(3)), 0.5), 180, "the authority asked for more");
         assert_eq!(minutes(3, Some(Duration::from_secs(1)), 0.0), 32, "it asked for less than is decent");
         assert_eq!(minutes(1, Some(Duration::MAX), 0.0), 7 * 24 * 60);
-        assert_eq!(pause(9, None, 0.0, LONGEST_OUTAGE), LONGEST_OUTAGE);
+        let outage = |failures| pause(Concerns::Authority, failures, None, 0.0).as_secs();
+        assert_eq!([1, 2, 3, 4, 5, 99].map(outage), [15, 60, 240, 960, 3_600, 3_600]);
         // In any hour no more than five.
         let mut at = Duration::ZERO;
         let tries = (1..20).map(|failures| {
-            at += pause(failures, None, 0.0, LONGEST_PAUSE);
+            at += pause(Concerns::Name, failures, None, 0.0);
             at
         });
         assert!(tries.filter(|at| *at <= Duration::from_hours(1)).count() < 5);

@@ -6,7 +6,7 @@ use anyhow::Context;
 use envelope::{Clock, Timestamp};
 
 use super::account;
-use super::failure::{Concerns, Failure, LONGEST_OUTAGE, LONGEST_PAUSE, pause};
+use super::failure::{Concerns, Failure, pause};
 use super::order::{self, Issued};
 use super::record::{self, Record};
 use super::transport::Transport;
@@ -61,16 +61,16 @@ impl Keeper {
                 tracing::error!(why, "a kept certificate cannot be used; a new one is asked for");
                 None
             });
-            match &pair {
-                Some(pair) => shown.show(&name, pair.certified()),
-                None => {
-                    let placeholder = self_signed::placeholder(&name, clock.now());
-                    shown.show(&name, placeholder.context("no certificate could be made")?.certified());
-                    tracing::warn!(
-                        name,
-                        "there is no certificate for this name yet: programs that connect will complain until the authority has given us one"
-                    );
-                }
+            if let Some(pair) = &pair {
+                tracing::info!(name, valid_until = day(pair.not_after()), "a kept certificate is in use");
+                shown.show(&name, pair.certified());
+            } else {
+                let placeholder = self_signed::placeholder(&name, clock.now());
+                shown.show(&name, placeholder.context("no certificate could be made")?.certified());
+                tracing::warn!(
+                    name,
+                    "there is no certificate for this name yet: programs that connect will complain until the authority has given us one"
+                );
             }
             let record = Record::read(&folder, &name);
             kept.insert(name, Kept { record, pair });
@@ -130,7 +130,7 @@ impl Keeper {
             (record.tried_with, record.failures) = (settings, 0);
         }
         record.failures = record.failures.saturating_add(1);
-        record.next_try = Some(now.plus(pause(record.failures, None, dice(), LONGEST_PAUSE)).to_string());
+        record.next_try = Some(now.plus(pause(Concerns::Name, record.failures, None, dice())).to_string());
         record.problem = Some("the last try was interrupted".into());
         record.hint = None;
         record.write(&self.folder, name).map_err(|error| {
@@ -185,10 +185,10 @@ impl Keeper {
 
     fn failed(&mut self, name: &str, failure: &Failure) {
         let now = self.clock.now();
-        let longest = if failure.concerns == Concerns::Name { LONGEST_PAUSE } else { LONGEST_OUTAGE };
         let Some(kept) = self.names.get_mut(name) else { return };
         let record = &mut kept.record;
-        record.next_try = Some(now.plus(pause(record.failures, failure.wait, dice(), longest)).to_string());
+        record.next_try =
+            Some(now.plus(pause(failure.concerns, record.failures, failure.wait, dice())).to_string());
         record.problem = Some(failure.said.clone());
         record.hint.clone_from(&failure.hint);
         if let Err(error) = record.write(&self.folder, name) {

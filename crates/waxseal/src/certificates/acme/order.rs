@@ -6,6 +6,7 @@ use instant_acme::{
     OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::sign::CertifiedKey;
 
 use super::failure::{Concerns, Failure};
@@ -15,10 +16,8 @@ use crate::certificates::shown::{Answering, Shown};
 use crate::config::Challenge;
 
 /// How often the order is looked at while the authority works on it. Its `Retry-After` goes first.
-const POLLING: RetryPolicy = RetryPolicy::new()
-    .initial_delay(Duration::from_millis(500))
-    .backoff(1.5)
-    .timeout(Duration::from_secs(120));
+const POLLING: RetryPolicy =
+    RetryPolicy::new().initial_delay(Duration::from_millis(500)).backoff(1.5).timeout(Duration::from_mins(2));
 
 /// A certificate as it came, and as it is kept: chain and key in PEM.
 pub(super) struct Issued {
@@ -122,12 +121,11 @@ fn proof(name: &str, digest: &[u8]) -> Result<Arc<CertifiedKey>, Failure> {
     params.distinguished_name = DistinguishedName::new();
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let certificate = params.self_signed(&key).map_err(here)?;
-    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
-    // Not a `Pair`: nobody who looks at names and days sees this one.
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let certified =
-        CertifiedKey::from_der(vec![certificate.der().clone()], key.into(), &provider).map_err(here)?;
-    Ok(Arc::new(certified))
+    let key = provider.key_provider.load_private_key(key.into()).map_err(here)?;
+    // Not checked against each other: the check reads the certificate, and knows no such extension.
+    Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key)))
 }
 
 /// The challenge itself says more than the order that failed with it.
@@ -157,4 +155,25 @@ fn here(error: impl std::fmt::Display) -> Failure {
 
 fn odd(why: String) -> Failure {
     Failure::here(why, Concerns::Name)
+}
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+
+    use super::*;
+
+    /// RFC 8737 §3: one name, and the digest as a critical extension with an OCTET STRING.
+    #[test]
+    fn what_proves_a_name() {
+        let proof = proof("a.test", &[7; 32]).unwrap();
+        let (_, certificate) = X509Certificate::from_der(&proof.cert[0]).unwrap();
+        let names = certificate.subject_alternative_name().unwrap().unwrap();
+        assert_eq!(format!("{:?}", names.value.general_names), "[DNSName(\"a.test\")]");
+        let digest =
+            certificate.extensions().iter().find(|field| field.oid.to_id_string() == "1.3.6.1.5.5.7.1.31");
+        let digest = digest.unwrap();
+        assert!(digest.critical);
+        assert_eq!(digest.value, [&[0x04, 32][..], &[7; 32]].concat());
+    }
 }

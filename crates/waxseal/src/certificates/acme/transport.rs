@@ -107,7 +107,8 @@ impl Transport {
         mut request: Request<BodyWrapper<Bytes>>,
     ) -> Result<hyper::Response<Full<Bytes>>, TransportError> {
         let (host, name, port) = target(request.uri())?;
-        let unreachable = |source| TransportError::Unreachable { host: host.clone(), source };
+        let unreachable =
+            |source| TransportError::Unreachable { host: format!("{host} port {port}"), source };
         let tcp = TcpStream::connect((host.as_str(), port)).await.map_err(unreachable)?;
         let no_tls = |source| TransportError::NoTls { host: host.clone(), source };
         let tls = self.tls.connect(name, tcp).await.map_err(no_tls)?;
