@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs, unreachable_pub)]
 
+pub mod acme;
 pub mod certificates;
+pub mod certified_relay;
 pub mod client;
 pub mod collection;
 pub mod document;
@@ -10,6 +12,7 @@ pub mod http;
 pub mod identity;
 pub mod login_relay;
 pub mod mta;
+pub mod pebble;
 pub mod provider;
 pub mod tls;
 
