@@ -142,7 +142,7 @@ async fn a_certificate_is_renewed_while_the_old_one_is_shown() {
             .unwrap();
     }
     acme.behave(|manner| {
-        manner.instead = Some(("/order", Instead::Problem(503, "serverInternal", "back soon", Some("1"))))
+        manner.instead = Some(("/order", Instead::Problem(503, "serverInternal", "back soon", Some("1"))));
     });
     let mut relay = plan.start();
     let line = relay.relay.wait_for_log("the certificate was not renewed");

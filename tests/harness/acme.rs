@@ -115,6 +115,7 @@ impl Acme {
 }
 
 /// `None`: hang up.
+#[expect(clippy::too_many_lines, reason = "one arm for each kind of request")]
 async fn answer(
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -131,27 +132,7 @@ async fn answer(
         state.manner.clone()
     };
     if let Some((_, instead)) = manner.instead.filter(|(at, _)| path.starts_with(at)) {
-        match instead {
-            Instead::Problem(status, kind, detail, wait) => {
-                let mut answer = problem(&state, status, kind, detail);
-                if let Some(wait) = wait {
-                    answer.headers_mut().insert("retry-after", wait.parse().unwrap());
-                }
-                return Some(answer);
-            }
-            Instead::Html(status) => {
-                return Some(answered(&state, status, "text/html", "<html>It works!</html>".into()));
-            }
-            Instead::HangUp => return None,
-            Instead::Flood => return Some(answered(&state, 200, "application/json", "x".repeat(3 << 20))),
-            Instead::Text(text) => {
-                return Some(answered(&state, 200, "application/pem-certificate-chain", text.into()));
-            }
-            Instead::OtherName => {
-                let (pem, _) = authority.issue("other.example.com");
-                return Some(answered(&state, 200, "application/pem-certificate-chain", pem));
-            }
-        }
+        return badly(&state, &authority, &instead);
     }
     let base = format!("https://localhost:{}", address.port());
     if path == "/dir" {
@@ -247,6 +228,25 @@ async fn answer(
         }
         _ => Some(reply(404, json!({}))),
     }
+}
+
+/// `None`: hang up.
+fn badly(state: &Arc<Mutex<State>>, authority: &Authority, instead: &Instead) -> Option<Answer> {
+    const PEM: &str = "application/pem-certificate-chain";
+    Some(match instead {
+        Instead::Problem(status, kind, detail, wait) => {
+            let mut answer = problem(state, *status, kind, detail);
+            if let Some(wait) = wait {
+                answer.headers_mut().insert("retry-after", wait.parse().unwrap());
+            }
+            answer
+        }
+        Instead::Html(status) => answered(state, *status, "text/html", "<html>It works!</html>".into()),
+        Instead::HangUp => return None,
+        Instead::Flood => answered(state, 200, "application/json", "x".repeat(3 << 20)),
+        Instead::Text(text) => answered(state, 200, PEM, (*text).into()),
+        Instead::OtherName => answered(state, 200, PEM, authority.issue("other.example.com").0),
+    })
 }
 
 fn answered(state: &Arc<Mutex<State>>, status: u16, kind: &str, body: String) -> Answer {

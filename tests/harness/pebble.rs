@@ -97,6 +97,8 @@ impl Pebble {
     /// From now on `name` leads there.
     pub fn lead(&self, name: &str, address: &str) {
         let record = format!("{{\"host\":\"{name}\",\"addresses\":[\"{address}\"]}}");
+        // It would lead to both.
+        curl(&["-d", &record, &format!("http://{}/clear-a", self.dns_management)]);
         curl(&["-d", &record, &format!("http://{}/add-a", self.dns_management)]);
     }
 

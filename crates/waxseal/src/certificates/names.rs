@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use rustls::pki_types::ServerName;
+
 use crate::config::{Config, Encryption};
 
 /// Every host that pixels and links point to, in lower case.
@@ -31,11 +33,14 @@ pub(crate) fn all(config: &Config) -> Vec<String> {
 
 /// What a certificate of our own is for: also this machine, where tests and demos are.
 pub(crate) fn self_signed(config: &Config) -> Vec<String> {
-    let mut names = vec![config.hostname.to_ascii_lowercase()];
+    // `[192.0.2.1]` and `[IPv6:2001:db8::1]` are mail's way to write addresses (RFC 5321 §4.1.3).
+    let hostname = config.hostname.to_ascii_lowercase();
+    let hostname = hostname.trim_start_matches('[').trim_end_matches(']').trim_start_matches("ipv6:");
+    let mut names = vec![hostname.to_owned()];
     names.extend(tracking(config));
     names.extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
     let mut once = std::collections::HashSet::new();
-    names.retain(|name| once.insert(name.clone()));
+    names.retain(|name| ServerName::try_from(name.as_str()).is_ok() && once.insert(name.clone()));
     names
 }
 
