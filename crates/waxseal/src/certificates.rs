@@ -29,7 +29,7 @@ pub(crate) use plain_door::PlainDoor;
 pub(crate) use report::{Finding, findings};
 
 use crate::config::{Certificate, Config};
-use acme::Keeper;
+use acme::{Keeper, KeptFiles};
 use files::WatchedFiles;
 use shown::Shown;
 
@@ -46,14 +46,17 @@ enum Source {
     Files(WatchedFiles),
     SelfSigned,
     Acme(Box<Keeper>),
+    /// Another process of this machine asks the authority; what it puts into the folder is shown.
+    Kept(KeptFiles),
 }
 
 impl Certificates {
-    /// What the configuration says; `None` when nothing here speaks TLS.
+    /// What the configuration says; `None` when nothing here speaks TLS. `tracks`: this process has the doors
+    /// that recipients come to, and the authority.
     ///
     /// # Errors
     /// When the files cannot be used, or the folder for what is kept cannot be made.
-    pub(crate) fn open(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn open(config: &Config, tracks: bool, clock: Arc<dyn Clock>) -> anyhow::Result<Option<Self>> {
         let shown = Arc::new(Shown::default());
         let source = match &config.certificate {
             Certificate::None => return Ok(None),
@@ -71,8 +74,13 @@ impl Certificates {
                 let names = names::all(config);
                 let folder = Folder::of(config);
                 folder.make()?;
-                let keeper = Keeper::open(settings.clone(), names, folder, shown.clone(), clock)?;
-                Source::Acme(Box::new(keeper))
+                // The authority looks where recipients come to. Who serves that asks for every name.
+                if tracks {
+                    let keeper = Keeper::open(settings.clone(), names, folder, shown.clone(), clock)?;
+                    Source::Acme(Box::new(keeper))
+                } else {
+                    Source::Kept(KeptFiles::open(folder, names, &shown, clock.now())?)
+                }
             }
         };
         report::log(config);
@@ -108,6 +116,7 @@ impl Certificates {
                 Source::Files(files) => files.watch(&self.shown).await,
                 Source::SelfSigned => std::future::pending().await,
                 Source::Acme(keeper) => keeper.run().await,
+                Source::Kept(files) => files.watch(&self.shown).await,
             }
         };
         tokio::select! {

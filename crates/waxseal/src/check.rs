@@ -5,7 +5,7 @@ use envelope::{Clock, SystemClock};
 use serde_json::json;
 
 use crate::certificates::{self, Finding};
-use crate::cli::CheckArgs;
+use crate::cli::{CheckArgs, Part};
 use crate::config::{self, Config, ProblemKind, Problems};
 use crate::exit::{self, Failure, Outcome};
 use crate::wiring;
@@ -13,7 +13,7 @@ use crate::wiring;
 /// Finds every mistake in a configuration file and in the certificates it names; starts and changes nothing.
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let file = &args.config.config;
-    let problems = match config::load(file) {
+    let problems = match load(file, args.only) {
         Err(problems) => problems,
         Ok(config) => {
             let (mistakes, notes): (Vec<_>, Vec<_>) = certificates::findings(&config, SystemClock.now())
@@ -58,6 +58,15 @@ fn fine(args: &CheckArgs, config: &Config, notes: &[Finding]) {
 /// The configuration for a command that needs one; every mistake is printed.
 pub(crate) fn read(file: &Path) -> Result<Config, Failure> {
     config::load(file).map_err(|problems| refused(&problems))
+}
+
+/// The same for a command that runs a part only.
+pub(crate) fn read_for(file: &Path, only: Option<Part>) -> Result<Config, Failure> {
+    load(file, only).map_err(|problems| refused(&problems))
+}
+
+fn load(file: &Path, only: Option<Part>) -> Result<Config, config::Problems> {
+    if only == Some(Part::Track) { config::load_for_tracking(file) } else { config::load(file) }
 }
 
 fn refused(problems: &config::Problems) -> Failure {

@@ -6,11 +6,13 @@
 mod account;
 mod failure;
 mod keeper;
+mod kept_files;
 mod order;
 mod record;
 mod transport;
 
 pub(crate) use keeper::Keeper;
+pub(crate) use kept_files::KeptFiles;
 pub(crate) use record::{Record, kept};
 
 /// The protocol in which the authority asks (RFC 8737 §3).
