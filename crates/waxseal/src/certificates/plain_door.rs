@@ -23,7 +23,7 @@ use super::shown::Shown;
 use crate::config::Config;
 
 const CHALLENGE_PATH: &str = "/.well-known/acme-challenge/";
-/// What there is besides pixels and links.
+/// What there is besides what begins with a token.
 const PAGES: [&str; 4] = ["/", "/robots.txt", "/favicon.ico", "/.well-known/security.txt"];
 const MAX_CONNECTIONS: usize = 256;
 /// For a request, and for a client to take its answer, which is a few hundred octets.
@@ -154,7 +154,8 @@ fn host(request: &Parts) -> Option<&str> {
 }
 
 fn is_ours(path: &str) -> bool {
-    path.starts_with(seal::PIXEL_PATH) || path.starts_with(seal::LINK_PATH) || PAGES.contains(&path)
+    const TOKENS: [&str; 4] = [seal::PIXEL_PATH, seal::LINK_PATH, seal::UNSUBSCRIBE_PATH, seal::REFUSAL_PATH];
+    TOKENS.iter().any(|begin| path.starts_with(begin)) || PAGES.contains(&path)
 }
 
 fn nothing_here() -> Answer {
@@ -213,6 +214,9 @@ mod tests {
             ("GET", &link, &["go.example.org"], to(&format!("https://go.example.org:8443{link}"))),
             ("GET", "/", &[here], to("https://t.example.com/")),
             ("GET", "/robots.txt?x=y", &[here], to("https://t.example.com/robots.txt")),
+            ("GET", "/u/x", &[here], to("https://t.example.com/u/x")),
+            ("GET", "/r/x", &[here], to("https://t.example.com/r/x")),
+            ("POST", "/u/x", &[here], nothing.clone()),
             ("POST", &link, &[here], nothing.clone()),
             ("GET", &link, &[], nothing.clone()),
             ("GET", &link, &[here, "evil.example"], nothing.clone()),
