@@ -97,6 +97,40 @@ pub enum Certificate {
         /// Its private key.
         key_file: PathBuf,
     },
+    /// From an authority that speaks ACME.
+    Acme(AcmeConfig),
+}
+
+/// `[tls]` with mode = "acme".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmeConfig {
+    /// Whom the authority writes to.
+    pub email: String,
+    /// The authority's directory; https.
+    pub directory: String,
+    /// How names are proven.
+    pub challenge: Challenge,
+    /// PEM file of whom to believe that it is the authority, instead of the system's.
+    pub directory_ca_file: Option<PathBuf>,
+}
+
+/// `tls.challenge`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// RFC 8737.
+    TlsAlpn01,
+    /// RFC 8555 §8.3.
+    Http01,
+}
+
+impl Challenge {
+    /// As the RFCs call it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TlsAlpn01 => "tls-alpn-01",
+            Self::Http01 => "http-01",
+        }
+    }
 }
 
 /// `[tracking]`.
@@ -115,6 +149,8 @@ pub struct Tracking {
     pub domains: Vec<TrackingDomain>,
     /// Where pixels and links of earlier days pointed.
     pub old_base_urls: Vec<String>,
+    /// Where plain HTTP is listened for, to answer the authority and to send people to https.
+    pub plain_http: Option<SocketAddr>,
     /// Proxies whose word about the client's address is taken.
     pub trusted_proxies: Vec<Network>,
     /// Their connections begin with a header of the PROXY protocol.
