@@ -103,7 +103,7 @@ async fn open(
     let for_mail = certificates.as_ref().map(Certificates::for_mail).transpose()?;
     let mail_doors = match &house.relay {
         Some(relay) => {
-            let intake = relay::Intake::new(house.store.clone(), house.keys.clone(), clock.clone());
+            let intake = wiring::intake(config, house.store.clone(), house.keys.clone(), clock.clone());
             doors::mail_doors(config, for_mail.as_ref(), relay, &intake).await?
         }
         None => vec![],
@@ -167,7 +167,7 @@ async fn open(
         && house.relay.is_some()
     {
         let socket = doors::bind(listen).await?;
-        let api = backstage::api(house, api_clock);
+        let api = backstage::api(config, house, api_clock);
         let stop = shutdown.clone();
         serving.spawn(async move { Ok(console::serve_api(socket, api, stop).await?) });
     }

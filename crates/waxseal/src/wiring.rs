@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use envelope::{Mailbox, ModeRule, SystemClock, TrackingModes};
+use envelope::{Clock, Mailbox, ModeRule, SystemClock, TrackingModes};
 use relay::event::Addresses;
 use relay::{
-    AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim,
+    AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, Intake, LoginLimits, LoginOrder, OnDkim,
     OnSuppressed, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin, Settings, TrackingDomain,
 };
 use rewrite::{LinkRules, PixelPosition};
-use store::EvidenceRule;
+use seal::Keys;
+use store::{EvidenceRule, FeedbackKind, Store};
 use track::{KeepAddress, KeepAgent, Quota};
 use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
 use verdict::Rules;
@@ -53,6 +54,20 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         senders: config.senders.iter().map(sender).collect(),
         routes: routes.collect::<Result<_, _>>()?,
     })
+}
+
+/// Takes bounces and complaints, and does about them what the file says.
+pub(crate) fn intake(
+    config: &Config,
+    store: Arc<dyn Store>,
+    keys: Arc<Keys>,
+    clock: Arc<dyn Clock>,
+) -> Intake {
+    let wanted = &config.unsubscribe;
+    let suppress_on =
+        [(wanted.also_on_bounce, FeedbackKind::Hard), (wanted.also_on_complaint, FeedbackKind::Complaint)];
+    let suppress_on = suppress_on.into_iter().filter_map(|(is_wanted, kind)| is_wanted.then_some(kind));
+    Intake::new(store, keys, clock).suppressing(suppress_on.collect())
 }
 
 /// Where things are kept.

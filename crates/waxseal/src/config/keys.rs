@@ -610,6 +610,12 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"refuse\""),
         "Mail for one who unsubscribed, or is on the list of waxseal suppress: refuse (550) | skip (the others get it; the record says so).",
     ),
+    key(
+        "unsubscribe.also_on",
+        Kind::Words(&["bounce", "complaint"], &[]),
+        Default("[]"),
+        "What else puts a recipient on a sender's list: bounce (there is no such mailbox) | complaint.",
+    ),
     // ── auth
     holder("auth", Kind::Table, "Who may send."),
     key(

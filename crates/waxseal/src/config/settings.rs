@@ -272,6 +272,10 @@ pub struct Unsubscribe {
     pub mailto: Option<Mailbox>,
     /// What happens to mail for one who is to get none.
     pub on_suppressed: OnSuppressed,
+    /// A bounce for good puts its recipient on the list.
+    pub also_on_bounce: bool,
+    /// So does a complaint.
+    pub also_on_complaint: bool,
 }
 
 /// `unsubscribe.add`.
