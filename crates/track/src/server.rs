@@ -28,6 +28,7 @@ use crate::endpoint::Endpoint;
 use crate::guarded::Guarded;
 use crate::place::{Place, Places};
 use crate::unrecorded::Unrecorded;
+use crate::unsubscribe;
 use crate::visit::Desk;
 use crate::{event, proxy_header};
 
@@ -211,9 +212,12 @@ impl Server {
             let asked = asked.fetch_add(1, Ordering::Relaxed) + 1;
             async move {
                 let _answering = place.answering();
-                // Nothing we answer needs a body, so none is read; hyper then closes after the answer.
-                let (request, _body) = request.into_parts();
-                let mut answer = self.desk.answer(visitor, request).await;
+                // Only an unsubscribe has a body that is read; hyper closes after the answer to any other.
+                let (request, body) = request.into_parts();
+                let mut answer = match unsubscribe::token(&request) {
+                    Some(token) => self.desk.unsubscribe(&token, &request, body).await,
+                    None => self.desk.answer(visitor, request).await,
+                };
                 if asked >= most {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }

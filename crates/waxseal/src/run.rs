@@ -7,7 +7,7 @@ use seal::Keys;
 use store::{Queue, Recorder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use track::Endpoint;
+use track::{Endpoint, Settler, Surroundings};
 
 use crate::certificates::{Certificates, PlainDoor};
 use crate::cli::{Part, RunArgs};
@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::doors::{self, Behind, MailDoor, TIME_TO_CLOSE};
 use crate::exit::{self, Failure, Outcome};
 use crate::house::{House, Serving};
-use crate::{check, key_file, logging, signals, wiring};
+use crate::{backstage, check, key_file, logging, signals, wiring};
 
 /// Runs the relay and the tracking endpoint, or one of them, in the foreground until a signal.
 pub(crate) async fn run(args: &RunArgs) -> Outcome {
@@ -98,6 +98,7 @@ async fn open(
     clock: Arc<dyn Clock>,
     shutdown: &watch::Receiver<bool>,
 ) -> anyhow::Result<Serving> {
+    let api_clock = clock.clone();
     let certificates = Certificates::open(config, house.recorder.is_some(), clock.clone())?;
     let for_mail = certificates.as_ref().map(Certificates::for_mail).transpose()?;
     let mail_doors = match &house.relay {
@@ -124,7 +125,31 @@ async fn open(
         });
     }
     if let Some((web, recorder)) = tracking {
-        let endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock)?;
+        // Nobody waits for it: until it is read, devices of rare programs are told less closely.
+        tokio::task::spawn_blocking(verdict::load_families);
+        let surroundings = Surroundings::new(house.store.clone());
+        let endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock.clone())?;
+        let endpoint = Endpoint {
+            store: Some(house.store.clone()),
+            surroundings: Some(surroundings.clone()),
+            ..endpoint
+        };
+        let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock)
+            .keeping(wiring::evidence(config));
+        let stop = shutdown.clone();
+        serving.spawn(async move {
+            settler.run(stop).await;
+            Ok(())
+        });
+        let (revoked, store, stop) = (endpoint.revoked.clone(), house.store.clone(), shutdown.clone());
+        if let Err(error) = revoked.refresh(&*store).await {
+            // A redirect does not wait for the store, so neither does the endpoint.
+            tracing::warn!(%error, "what is revoked cannot be read yet");
+        }
+        serving.spawn(async move {
+            revoked.follow(store, stop).await;
+            Ok(())
+        });
         web.serve(&mut serving, config, endpoint, certificates.as_ref(), shutdown)?;
     }
     keep(&mut serving, certificates, shutdown);
@@ -137,6 +162,14 @@ async fn open(
             dispatcher.run().await;
             Ok(())
         });
+    }
+    if let Some(listen) = config.console
+        && house.relay.is_some()
+    {
+        let socket = doors::bind(listen).await?;
+        let api = backstage::api(house, api_clock);
+        let stop = shutdown.clone();
+        serving.spawn(async move { Ok(console::serve_api(socket, api, stop).await?) });
     }
     tokio::spawn(house.replaying());
     Ok(serving)
@@ -172,8 +205,11 @@ fn endpoint(
     let proxies = config.tracking.trusted_proxies.iter().map(|network| network.to_string().parse());
     Ok(Endpoint {
         trusted_proxies: proxies.collect::<Result<_, _>>().context("a trusted proxy is not a network")?,
+        proxy_protocol: config.tracking.proxy_protocol,
+        contact: config.tracking.contact.clone(),
         keep_address,
         keep_agent,
+        limits: wiring::endpoint_limits(config),
         rules: Arc::new(wiring::rules(config)?),
         ..Endpoint::new(keys, recorder, clock)
     })

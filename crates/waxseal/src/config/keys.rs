@@ -53,6 +53,10 @@ pub(super) enum Kind {
     FieldName,
     /// `http(s)://host[:port]`.
     BaseUrl,
+    /// A list of them.
+    BaseUrls,
+    /// `mailto:…` or `https://…`.
+    Contact,
     /// `sqlite:` and a path.
     StoreUrl,
     /// An IP address with a port.
@@ -279,6 +283,24 @@ pub(super) static KEYS: &[Key] = &[
         Default("[]"),
         "Networks of proxies whose X-Forwarded-For is believed.",
     ),
+    key(
+        "tracking.proxy_protocol",
+        Kind::Flag,
+        Default("false"),
+        "true: a trusted proxy's connections begin with a PROXY protocol header, version 1 or 2; others of it are closed.",
+    ),
+    key(
+        "tracking.old_base_urls",
+        Kind::BaseUrls,
+        Default("[]"),
+        "Base URLs of earlier days: links under them are known as ours where a mail quotes them.",
+    ),
+    key(
+        "tracking.contact",
+        Kind::Contact,
+        Optional("\"mailto:security@example.com\""),
+        "Whom to tell about a weakness, a mailto: or https: URI; shown in /.well-known/security.txt.",
+    ),
     holder("tracking.defaults", Kind::Inline, "What a sender who never chose anything gets."),
     key("tracking.defaults.opens", Kind::Flag, Default("false"), "Add a pixel."),
     key("tracking.defaults.links", Kind::Flag, Default("false"), "Wrap links."),
@@ -325,7 +347,23 @@ pub(super) static KEYS: &[Key] = &[
         Optional("\"0.0.0.0:80\""),
         "IP address and port for that; if not set, port 80 of the endpoint's address.",
     ),
-    later("tracking.domain"),
+    holder(
+        "tracking.domain",
+        Kind::Tables,
+        "More names for the same endpoint. A sender has the first whose `senders` match, else tracking.base_url.",
+    ),
+    key(
+        "tracking.domain[].base_url",
+        Kind::BaseUrl,
+        Needed("\"https://go.example.org\""),
+        "Where pixels and tracked links of these senders point.",
+    ),
+    key(
+        "tracking.domain[].senders",
+        Kind::Senders,
+        Needed("[\"*@example.org\"]"),
+        "Whose mail: \"*@example.org\" or \"ana@example.org\".",
+    ),
     holder("tracking.links", Kind::Table, "Which links are wrapped."),
     key("tracking.links.plain_text", Kind::Flag, Default("false"), "Wrap bare links of the text part too."),
     key(
@@ -546,6 +584,32 @@ pub(super) static KEYS: &[Key] = &[
     holder("upstream.*.rate", Kind::Inline, "Queued mail: no more messages than this in this time."),
     key("upstream.*.rate.messages", Kind::Number(1, 1_000_000), Optional("30"), "How many."),
     key("upstream.*.rate.per", Kind::Period(SECOND, DAY), Optional("\"1m\""), "In which time."),
+    key(
+        "upstream.*.unsubscribe",
+        Kind::Word(&["off", "when-tracked", "always"], &[]),
+        Optional("\"off\""),
+        "For mail that goes out here: what `unsubscribe.add` says for all.",
+    ),
+    // ── unsubscribe
+    holder("unsubscribe", Kind::Table, "Recipients who want no more mail of a sender's."),
+    key(
+        "unsubscribe.add",
+        Kind::Word(&["off", "when-tracked", "always"], &[]),
+        Default("\"off\""),
+        "Add one-click unsubscribe (RFC 8058) to mail without its own: off | when-tracked | always. Only to a copy for one recipient.",
+    ),
+    key(
+        "unsubscribe.mailto",
+        Kind::Mailbox,
+        Optional("\"unsubscribe@example.com\""),
+        "Offer this address too: a mailbox that somebody reads, and answers with waxseal suppress add.",
+    ),
+    key(
+        "unsubscribe.on_suppressed",
+        Kind::Word(&["refuse", "skip"], &[]),
+        Default("\"refuse\""),
+        "Mail for one who unsubscribed, or is on the list of waxseal suppress: refuse (550) | skip (the others get it; the record says so).",
+    ),
     // ── auth
     holder("auth", Kind::Table, "Who may send."),
     key(
@@ -690,7 +754,17 @@ pub(super) static KEYS: &[Key] = &[
         Needed("\"hygiene\""),
         "off | hygiene | pseudonymous | full.",
     ),
-    later("console"),
+    // ── console
+    holder("console", Kind::Table, "The API, for programs; the senders' pages will be there too."),
+    key(
+        "console.listen",
+        Kind::Listen,
+        Optional("\"127.0.0.1:8080\""),
+        "IP address and port, a loopback one; not set: there is no API. `waxseal token add` lets a program in.",
+    ),
+    later("console.base_url"),
+    later("console.login"),
+    later("console.session"),
     later("sharing"),
     later("admin"),
     later("notify"),
@@ -778,7 +852,20 @@ pub(super) static KEYS: &[Key] = &[
         "How long what is under way may take when told to end.",
     ),
     later("limits.per_sender"),
-    later("limits.tracking_per_ip"),
+    holder(
+        "limits.tracking_per_ip",
+        Kind::Inline,
+        "Hits of one address that are recorded; more are answered all the same. Not for image proxies and the like.",
+    ),
+    key("limits.tracking_per_ip.requests", Kind::Number(1, 1_000_000_000), Default("120"), "How many."),
+    key("limits.tracking_per_ip.per", Kind::Period(SECOND, DAY), Default("\"1m\""), "In which time."),
+    holder(
+        "limits.tracking_per_url",
+        Kind::Inline,
+        "The same of one pixel or link, whoever asks, so that one URL cannot fill the disk.",
+    ),
+    key("limits.tracking_per_url.requests", Kind::Number(1, 1_000_000_000), Default("2000"), "How many."),
+    key("limits.tracking_per_url.per", Kind::Period(SECOND, DAY), Default("\"1h\""), "In which time."),
     later("autoconfig"),
     // ── log
     holder("log", Kind::Table, "What is logged, to standard error."),

@@ -318,6 +318,24 @@ impl Resolving<'_> {
         }
     }
 
+    /// Tokens must not travel in plain text, and we do not speak TLS there.
+    pub(super) fn console(&mut self) -> Option<SocketAddr> {
+        let listen: SocketAddr = self.document.root.get("console.listen")?;
+        if is_loopback(listen.ip()) {
+            return Some(listen);
+        }
+        let place = self.document.root.entry("console.listen").map_or(0..0, |entry| entry.span.clone());
+        self.complaints.push(
+            Complaint::new("the API would take tokens without TLS from the network")
+                .key("console.listen")
+                .at(place, "reachable from other machines")
+                .help(
+                    "listen on 127.0.0.1, with a proxy that speaks TLS in front for those who are elsewhere",
+                ),
+        );
+        None
+    }
+
     /// No address can be listened on twice.
     pub(super) fn addresses(&mut self, tracking: Option<&Tracking>) {
         let document = self.document;
@@ -327,6 +345,7 @@ impl Resolving<'_> {
         }
         let listeners = document.listeners.iter();
         taken.extend(listeners.filter_map(|s| Some((s.get("smtp[].listen")?, s.entry("smtp[].listen")))));
+        taken.extend(document.root.get("console.listen").map(|l| (l, document.root.entry("console.listen"))));
         taken.extend(tracking.map(|tracking| (tracking.listen, document.root.entry("tracking.listen"))));
         let plain = tracking.and_then(|tracking| tracking.plain_http);
         taken.extend(plain.map(|plain| (plain, document.root.entry("tracking.plain_http_listen"))));

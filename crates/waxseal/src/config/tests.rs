@@ -56,8 +56,12 @@ fn the_shortest_file_that_runs() {
                 base_url: "http://t.example.com".into(),
                 listen: address("127.0.0.1:8081"),
                 tls: false,
+                domains: vec![],
+                old_base_urls: vec![],
                 plain_http: None,
                 trusted_proxies: vec![],
+                proxy_protocol: false,
+                contact: None,
                 defaults: Choice::NONE,
                 locked: Choice::NONE,
                 sticky: true,
@@ -96,7 +100,13 @@ fn the_shortest_file_that_runs() {
                     give_up: Duration::from_hours(72),
                 },
                 rate: None,
+                unsubscribe: None,
             }],
+            unsubscribe: Unsubscribe {
+                add: AddUnsubscribe::Off,
+                mailto: None,
+                on_suppressed: OnSuppressed::Refuse,
+            },
             login_order: vec![LoginPlace::Local, LoginPlace::Upstream],
             throttle: Throttle { failures: 5, per: Duration::from_mins(15) },
             senders: vec![],
@@ -114,6 +124,7 @@ fn the_shortest_file_that_runs() {
                 about_field: false,
                 contact: None,
             },
+            console: None,
             intel: IntelConfig { rules: None, lists: std::path::PathBuf::from("/var/lib/waxseal/intel") },
             store: StoreConfig {
                 database: "/var/lib/waxseal/waxseal.db".into(),
@@ -128,6 +139,8 @@ fn the_shortest_file_that_runs() {
                 connections_per_address: 50,
                 in_flight_octets: 256_000_000,
                 rewrite_time: Duration::from_secs(2),
+                tracking_per_ip: TrackingQuota { requests: 120, per: Duration::from_mins(1) },
+                tracking_per_url: TrackingQuota { requests: 2_000, per: Duration::from_hours(1) },
                 shutdown_grace: Duration::from_secs(30),
             },
             log: LogConfig {
@@ -155,6 +168,7 @@ fn every_key_is_heard() {
     fs::write(folder.path().join("password"), "hunter2\n").unwrap();
     fs::write(folder.path().join("verdicts.toml"), verdict::Rules::builtin_text()).unwrap();
     fs::create_dir(folder.path().join("lists")).unwrap();
+    let https: &[(&str, &str)] = &[("tracking.base_url", "'https://t.example.com'"), ("tls.mode", "'none'")];
     let login: Keys = &[("upstream.*.auth", "'login'"), ("upstream.*.username", "'a'")];
     let none: Keys = &[("upstream.*.auth", "'none'")];
     let queue: Keys = &[("upstream.*.auth", "'none'"), ("upstream.*.delivery", "'queue'")];
@@ -210,6 +224,10 @@ fn every_key_is_heard() {
         ("tracking.links.keep_one_time", &[], "false"),
         ("tracking.links.keep_app_links", &[], "false"),
         ("tracking.opens.position", &[], "'start'"),
+        ("unsubscribe.add", https, "'when-tracked'"),
+        ("unsubscribe.mailto", &[], "'u@example.com'"),
+        ("unsubscribe.on_suppressed", &[], "'skip'"),
+        ("upstream.*.unsubscribe", https, "'always'"),
         ("upstream.*.host", &[], "'192.0.2.1'"),
         ("upstream.*.port", &[], "2465"),
         ("upstream.*.tls", &[], "'starttls'"),
@@ -273,7 +291,17 @@ fn every_key_is_heard() {
         ("limits.connections_per_address", &[], "9"),
         ("limits.in_flight", &[], "'1GB'"),
         ("limits.rewrite_time", &[], "'100ms'"),
+        ("limits.tracking_per_ip.requests", &[], "7"),
+        ("limits.tracking_per_ip.per", &[], "'2m'"),
+        ("limits.tracking_per_url.requests", &[], "7"),
+        ("limits.tracking_per_url.per", &[], "'2m'"),
+        ("tracking.proxy_protocol", &[("tracking.trusted_proxies", "['10.0.0.1']")], "true"),
+        ("tracking.old_base_urls", &[], "['https://old.example.com']"),
+        ("tracking.contact", &[], "'https://example.com/security'"),
+        ("tracking.domain[].base_url", &[("tracking.domain[].senders", "['*']")], "'http://go.example.org'"),
+        ("tracking.domain[].senders", &[("tracking.domain[].base_url", "'http://go.example.org'")], "['*']"),
         ("limits.shutdown_grace", &[], "'0s'"),
+        ("console.listen", &[], "'127.0.0.1:8082'"),
         ("intel.rules", &[], "'verdicts.toml'"),
         ("intel.lists", &[], "'lists'"),
         ("log.level", &[], "'debug'"),
@@ -573,4 +601,25 @@ fn failing_to_read_says_how() {
         assert_eq!((problems.kind(), problems.len()), (expected, 1));
         assert!(problems.to_string().ends_with("waxseal.toml: 1 problem(s) found; nothing was changed.\n"));
     }
+}
+
+#[test]
+fn several_tracking_domains() {
+    let config = parsed(&format!(
+        "[tracking]\nbase_url = \"http://t.example.com\"\nold_base_urls = [\"http://old.example.com/\"]\n\
+         trusted_proxies = [\"10.0.0.5\"]\nproxy_protocol = true\ncontact = \"mailto:security@example.com\"\n\
+         [[tracking.domain]]\nbase_url = \"http://go.example.net/\"\nsenders = [\"ana@example.org\"]\n\
+         [[tracking.domain]]\nbase_url = \"http://go.example.org\"\nsenders = [\"*@example.org\"]\n\
+         [limits]\ntracking_per_ip = {{ requests = 7 }}\ntracking_per_url = {{ per = \"1d\" }}\n{}",
+        MINIMAL.replace("[tracking]\nbase_url = \"http://t.example.com\"\n", "")
+    ));
+    let tracking = &config.tracking;
+    let urls: Vec<&str> = tracking.domains.iter().map(|domain| domain.base_url.as_str()).collect();
+    assert_eq!(urls, ["http://go.example.net", "http://go.example.org"], "in the order of the file");
+    assert_eq!(tracking.old_base_urls, ["http://old.example.com"]);
+    assert!(tracking.proxy_protocol);
+    assert_eq!(tracking.contact.as_deref(), Some("mailto:security@example.com"));
+    let quota = |requests, per| TrackingQuota { requests, per };
+    assert_eq!(config.limits.tracking_per_ip, quota(7, Duration::from_mins(1)));
+    assert_eq!(config.limits.tracking_per_url, quota(2_000, Duration::from_hours(24)));
 }
