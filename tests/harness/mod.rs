@@ -79,8 +79,19 @@ impl Relay {
     }
 
     pub fn start_in(folder: tempfile::TempDir, smtp: SocketAddr, tracking: SocketAddr) -> Self {
+        Self::start_as(folder, smtp, tracking, &[])
+    }
+
+    /// `waxseal run ARGS…`.
+    pub fn start_as(
+        folder: tempfile::TempDir,
+        smtp: SocketAddr,
+        tracking: SocketAddr,
+        args: &[&str],
+    ) -> Self {
         let mut child = binary()
             .args(["run", "-c", "waxseal.toml"])
+            .args(args)
             .current_dir(folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

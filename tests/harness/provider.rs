@@ -32,6 +32,12 @@ pub enum Behaviour {
     Close,
     /// Says nothing more.
     Stall,
+    /// The usual, so much later.
+    Late(Duration),
+    /// The usual, an octet of the reply at a time.
+    Drip(Duration),
+    /// At the end of content: has the mail, and closes the connection without a word.
+    Lose,
 }
 
 #[derive(Clone, Default)]
@@ -51,6 +57,8 @@ pub struct Provider {
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
     connections: watch::Receiver<u64>,
+    script: watch::Sender<Script>,
+    hang_up: watch::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -65,19 +73,36 @@ impl Provider {
         let received: Arc<Mutex<Vec<Received>>> = Arc::default();
         let (count, connections) = watch::channel(0);
         let kept = received.clone();
+        let (script, scripts) = watch::channel(script);
+        let (hang_up, hung_up) = watch::channel(());
         let task = tokio::spawn(async move {
             loop {
                 let Ok((stream, _)) = listener.accept().await else { return };
                 count.send_modify(|count| *count += 1);
                 let number = *count.borrow();
-                tokio::spawn(connection(stream, script.clone(), kept.clone(), number));
+                tokio::spawn(connection(stream, scripts.clone(), hung_up.clone(), kept.clone(), number));
             }
         });
-        Self { address, received, connections, task }
+        Self { address, received, connections, script, hang_up, task }
     }
 
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
+    }
+
+    /// From the next command on, also of connections that are open.
+    pub fn does(&self, place: &str, behaviour: Option<Behaviour>) {
+        self.script.send_modify(|script| {
+            match behaviour {
+                Some(behaviour) => script.at.insert(place.to_owned(), behaviour),
+                None => script.at.remove(place),
+            };
+        });
+    }
+
+    /// Closes every connection that waits for a command.
+    pub fn hang_up(&self) {
+        self.hang_up.send_replace(());
     }
 
     pub fn connections(&self) -> u64 {
@@ -99,8 +124,15 @@ impl Drop for Provider {
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-async fn connection(stream: TcpStream, script: Script, received: Arc<Mutex<Vec<Received>>>, number: u64) {
+async fn connection(
+    stream: TcpStream,
+    scripts: watch::Receiver<Script>,
+    hung_up: watch::Receiver<()>,
+    received: Arc<Mutex<Vec<Received>>>,
+    number: u64,
+) {
     let _ = stream.set_nodelay(true);
+    let script = scripts.borrow().clone();
     let stream: Box<dyn Stream> = if script.implicit {
         let acceptor = tokio_rustls::TlsAcceptor::from(script.tls.clone().unwrap());
         match acceptor.accept(stream).await {
@@ -110,15 +142,18 @@ async fn connection(stream: TcpStream, script: Script, received: Arc<Mutex<Vec<R
     } else {
         Box::new(stream)
     };
-    let _ = talk(BufReader::new(stream), &script, &received, number).await;
+    let _ = talk(BufReader::new(stream), &scripts, hung_up, &received, number).await;
 }
 
 async fn talk(
     mut stream: BufReader<Box<dyn Stream>>,
-    script: &Script,
+    scripts: &watch::Receiver<Script>,
+    mut hung_up: watch::Receiver<()>,
     received: &Mutex<Vec<Received>>,
     number: u64,
 ) -> std::io::Result<()> {
+    let mut script = scripts.borrow().clone();
+    hung_up.mark_unchanged();
     let empty = || Received {
         reverse_path: String::new(),
         recipients: vec![],
@@ -127,34 +162,41 @@ async fn talk(
         connection: number,
     };
     let (mut mail, mut login, mut encrypted) = (empty(), None::<String>, script.implicit);
-    if let Some(over) = behave(&mut stream, script, "CONNECT").await? {
-        return Ok(over);
+    match script.at.get("CONNECT") {
+        None => {}
+        Some(Behaviour::Late(late)) => tokio::time::sleep(*late).await,
+        Some(behaviour) => return behave(&mut stream, behaviour).await,
     }
     stream.write_all(b"220 provider.test ESMTP\r\n").await?;
     loop {
         let mut line = Vec::new();
-        if stream.read_until(b'\n', &mut line).await? == 0 {
+        let read = tokio::select! {
+            read = stream.read_until(b'\n', &mut line) => read?,
+            Ok(()) = hung_up.changed() => 0,
+        };
+        if read == 0 {
             return Ok(());
         }
+        script = scripts.borrow().clone();
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
-        let place = place_of(&verb, &line, script);
+        let place = place_of(&verb, &line, &script);
+        let mut drip = None;
         match script.at.get(&place) {
             Some(Behaviour::Say(said)) => {
                 stream.write_all(format!("{said}\r\n").as_bytes()).await?;
                 continue;
             }
-            Some(_) => {
-                behave(&mut stream, script, &place).await?;
-                return Ok(());
-            }
+            Some(Behaviour::Late(late)) => tokio::time::sleep(*late).await,
+            Some(Behaviour::Drip(pause)) => drip = Some(*pause),
+            Some(behaviour) => return behave(&mut stream, behaviour).await,
             None => {}
         }
         let path = || {
             line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(path, _)| path.to_owned())
         };
         let answer = match verb.as_str() {
-            "EHLO" => ehlo(script, encrypted),
+            "EHLO" => ehlo(&script, encrypted),
             "HELO" | "RSET" | "NOOP" => {
                 if verb == "RSET" {
                     mail = empty();
@@ -194,15 +236,36 @@ async fn talk(
             "DATA" => {
                 stream.write_all(b"354 go\r\n").await?;
                 mail.content = content(&mut stream).await?;
+                script = scripts.borrow().clone();
+                let mut keep = || {
+                    mail.login.clone_from(&login);
+                    received.lock().unwrap().push(std::mem::replace(&mut mail, empty()));
+                };
                 match script.at.get(".") {
-                    Some(Behaviour::Say(said)) => (*said).to_owned(),
-                    Some(_) => {
-                        behave(&mut stream, script, ".").await?;
+                    // One that says 250 has it.
+                    Some(Behaviour::Say(said)) => {
+                        if said.starts_with('2') {
+                            keep();
+                        }
+                        (*said).to_owned()
+                    }
+                    Some(Behaviour::Lose) => {
+                        keep();
                         return Ok(());
                     }
+                    Some(Behaviour::Late(late)) => {
+                        keep();
+                        tokio::time::sleep(*late).await;
+                        "250 2.0.0 queued".into()
+                    }
+                    Some(Behaviour::Drip(pause)) => {
+                        keep();
+                        drip = Some(*pause);
+                        "250 2.0.0 queued".into()
+                    }
+                    Some(behaviour) => return behave(&mut stream, behaviour).await,
                     None => {
-                        mail.login.clone_from(&login);
-                        received.lock().unwrap().push(std::mem::replace(&mut mail, empty()));
+                        keep();
                         "250 2.0.0 queued".into()
                     }
                 }
@@ -213,7 +276,16 @@ async fn talk(
             }
             _ => "500 what?".into(),
         };
-        stream.write_all(format!("{answer}\r\n").as_bytes()).await?;
+        let answer = format!("{answer}\r\n");
+        match drip {
+            None => stream.write_all(answer.as_bytes()).await?,
+            Some(pause) => {
+                for octet in answer.as_bytes() {
+                    stream.write_all(&[*octet]).await?;
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
     }
 }
 
@@ -234,26 +306,19 @@ fn ehlo(script: &Script, encrypted: bool) -> String {
     text
 }
 
-async fn behave(
-    stream: &mut BufReader<Box<dyn Stream>>,
-    script: &Script,
-    place: &str,
-) -> std::io::Result<Option<()>> {
-    match script.at.get(place) {
-        None => Ok(None),
-        Some(Behaviour::Say(said)) => {
-            stream.write_all(format!("{said}\r\n").as_bytes()).await?;
-            Ok(Some(()))
-        }
-        Some(Behaviour::Close) => Ok(Some(())),
-        Some(Behaviour::Stall) => {
+/// The connection ends with it.
+async fn behave(stream: &mut BufReader<Box<dyn Stream>>, behaviour: &Behaviour) -> std::io::Result<()> {
+    match behaviour {
+        Behaviour::Say(said) => stream.write_all(format!("{said}\r\n").as_bytes()).await,
+        Behaviour::Stall => {
             let mut sink = [0; 1024];
             let _ = tokio::time::timeout(Duration::from_secs(30), async {
                 while stream.read(&mut sink).await.is_ok_and(|n| n > 0) {}
             })
             .await;
-            Ok(Some(()))
+            Ok(())
         }
+        _ => Ok(()),
     }
 }
 

@@ -172,19 +172,20 @@ impl Overview {
     }
 
     pub(crate) fn event_rows(&self) -> Vec<EventRow> {
-        self.events.iter().map(|stored| self.event_row(stored)).collect()
+        self.events.iter().filter_map(|stored| self.event_row(stored)).collect()
     }
 
-    fn event_row(&self, stored: &StoredEvent) -> EventRow {
+    /// Opens and clicks, each with the verdict that holds now. A change of it is an event too, and shows there.
+    fn event_row(&self, stored: &StoredEvent) -> Option<EventRow> {
         let event = &stored.event;
-        let judged = &event.judgement;
-        let (symbol, what) = match event.kind {
+        let judged = event.judgement.as_ref()?;
+        let (symbol, what) = match event.kind.hit()? {
             Kind::Open => ("eye", "opened"),
             Kind::Click => ("chain", "clicked"),
         };
         let sentence = |code: &String| verdict::sentence(code).unwrap_or(code.as_str()).to_owned();
         let mut reasons = judged.reasons.iter().map(sentence);
-        EventRow {
+        Some(EventRow {
             seq: stored.seq,
             time: time_of_day(event.at),
             time_exact: event.at.to_string(),
@@ -200,7 +201,7 @@ impl Overview {
             confidence: judged.confidence.word(),
             reason: reasons.next().unwrap_or_default(),
             further: reasons.collect(),
-        }
+        })
     }
 
     /// One copy for all shows that one of them opened it, not who.
@@ -234,7 +235,7 @@ impl Overview {
         let of_it = |stored: &&StoredEvent| {
             stored.event.message == message.record.id
                 && stored.event.kind == kind
-                && !matches!(class(stored.event.judgement.verdict), "person" | "machine")
+                && stored.event.judgement.as_ref().is_some_and(|judged| class(judged.verdict) == "other")
         };
         self.events.iter().filter(of_it).count() as u64
     }
@@ -408,6 +409,7 @@ mod tests {
             opens_by_machines: 0,
             clicks_by_people: 0,
             clicks_by_machines: 0,
+            feedback: vec![],
         }
     }
 

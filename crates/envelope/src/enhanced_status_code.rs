@@ -35,6 +35,16 @@ impl EnhancedStatusCode {
     pub const fn class(self) -> u8 {
         self.class
     }
+
+    /// The second number: 1 is about addresses, 2 about mailboxes, 7 about policy.
+    pub const fn subject(self) -> u16 {
+        self.subject
+    }
+
+    /// The third number.
+    pub const fn detail(self) -> u16 {
+        self.detail
+    }
 }
 
 impl fmt::Display for EnhancedStatusCode {

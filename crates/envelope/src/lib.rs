@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O. Names are those of RFC 5321, 5322 and 3463.
 
+mod address_pattern;
 mod choice;
 mod credentials;
 mod enhanced_status_code;
@@ -13,7 +14,9 @@ mod relay_id;
 mod reply;
 mod reply_code;
 mod timestamp;
+mod tracking_mode;
 
+pub use address_pattern::AddressPattern;
 pub use choice::Choice;
 pub use credentials::{CredentialKind, Credentials, Secret};
 pub use enhanced_status_code::EnhancedStatusCode;
@@ -25,3 +28,4 @@ pub use relay_id::{RelayId, RelayIdError};
 pub use reply::Reply;
 pub use reply_code::{ReplyCode, Severity};
 pub use timestamp::{Clock, ManualClock, SystemClock, Timestamp, TimestampError};
+pub use tracking_mode::{ModeRule, TrackingMode, TrackingModes};

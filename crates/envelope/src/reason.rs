@@ -25,6 +25,9 @@ pub enum Reason {
     UnknownChoice,
     OnlyRecipientIsSender,
     NeverTrack,
+    ModeOff,
+    ModeHygiene,
+    RecipientRefused,
     OneCopyForAll,
     Attachment,
     AttachedMessage,
@@ -97,6 +100,13 @@ const TABLE: &[(Reason, &str, &str)] = &[
     ),
     (R::OnlyRecipientIsSender, "only_recipient_is_sender", "The only recipient is the sender."),
     (R::NeverTrack, "never_track", "A recipient is on the never-track list."),
+    (R::ModeOff, "mode_off", "The operator's privacy rules keep nothing about this sender or a recipient."),
+    (
+        R::ModeHygiene,
+        "mode_hygiene",
+        "The operator's privacy rules keep only the date of the last open here, so links stay as they are.",
+    ),
+    (R::RecipientRefused, "recipient_refused", "A recipient does not want to be tracked."),
     (
         R::OneCopyForAll,
         "one_copy_for_all",

@@ -1,4 +1,4 @@
-use envelope::{Choice, Reason};
+use envelope::{Choice, Reason, TrackingMode};
 use store::ChoiceOrigin;
 
 use crate::asked::{Asked, Wish};
@@ -37,9 +37,11 @@ pub(crate) struct Voices {
     pub(crate) configured: Option<Choice>,
     /// A recipient is on the never-track list.
     pub(crate) never_track: bool,
+    /// How much may be kept about sender and recipients.
+    pub(crate) mode: TrackingMode,
 }
 
-/// The order of precedence (PRODUCT.md F1): `enabled`, `never_track`, `locked`, header field, login suffix,
+/// The order of precedence (PRODUCT.md F1): `enabled`, `never_track`, privacy `mode`, `locked`, header field, login suffix,
 /// saved, `defaults`. A `[[sender]]` of the file stands in the place of what would be saved.
 pub(crate) fn choose(settings: &Settings, voices: &Voices) -> Chosen {
     let none = |origin, reason| Chosen { choice: Choice::NONE, origin, keep: false, reasons: vec![reason] };
@@ -48,6 +50,9 @@ pub(crate) fn choose(settings: &Settings, voices: &Voices) -> Chosen {
     }
     if voices.never_track {
         return none(ChoiceOrigin::NeverTrack, Reason::NeverTrack);
+    }
+    if voices.mode == TrackingMode::Off {
+        return none(ChoiceOrigin::Privacy, Reason::ModeOff);
     }
     let (standing, standing_origin) = match (voices.configured, voices.saved) {
         (Some(choice), _) => (choice, ChoiceOrigin::Configured),
@@ -88,8 +93,14 @@ mod tests {
 
     const OPENS: Choice = Choice { opens: true, links: false };
     const LINKS: Choice = Choice { opens: false, links: true };
-    const NOBODY: Voices =
-        Voices { asked: Asked::Nothing, suffix: None, saved: None, configured: None, never_track: false };
+    const NOBODY: Voices = Voices {
+        asked: Asked::Nothing,
+        suffix: None,
+        saved: None,
+        configured: None,
+        never_track: false,
+        mode: TrackingMode::Full,
+    };
 
     fn header(value: &str) -> Voices {
         Voices { asked: Asked::read(value), ..NOBODY }
@@ -165,6 +176,24 @@ mod tests {
                 &settings,
                 Voices { never_track: true, ..header("opens") },
                 (Choice::NONE, O::NeverTrack, false, vec!["never_track"]),
+            ),
+            (
+                "never before the mode",
+                &settings,
+                Voices { never_track: true, mode: TrackingMode::Off, ..NOBODY },
+                (Choice::NONE, O::NeverTrack, false, vec!["never_track"]),
+            ),
+            (
+                "mode off",
+                &locked,
+                Voices { mode: TrackingMode::Off, ..header("opens") },
+                (Choice::NONE, O::Privacy, false, vec!["mode_off"]),
+            ),
+            (
+                "another mode",
+                &settings,
+                Voices { mode: TrackingMode::Hygiene, ..header("opens, links") },
+                (Choice::BOTH, O::Header, true, vec![]),
             ),
             (
                 "off",

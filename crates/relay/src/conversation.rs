@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envelope::{
-    Credentials, Envelope, EnvelopeRecipient, ForwardPath, MailParameters, Mailbox, RcptParameters, Reason,
-    Reply, ReversePath,
+    Choice, Credentials, Envelope, EnvelopeRecipient, ForwardPath, MailParameters, Mailbox, RcptParameters,
+    Reason, Reply, ReversePath, TrackingMode,
 };
-use seal::Recipient;
 use smtp::{Greeting, Handler};
-use store::{Copies, MessageOutcome, RecipientRecord};
+use store::{ChoiceOrigin, Copies, MessageOutcome, RecipientRecord};
 use tokio::time::Instant;
 use upstream::{HandoffError, SizeLimit};
 
@@ -143,7 +142,7 @@ impl Handler for Conversation {
         };
         let rewritten = self.rewritten(&submission, &chosen, &content).await;
         let rewritten = self.announced(&submission, &chosen, rewritten, &content).await;
-        let received = self.received_field(&submission, &rewritten.content, greeting);
+        let received = self.trace(&submission, &rewritten, greeting);
         let Some(reply) = self.hand_off(&submission, &received, &rewritten.content).await else {
             return self.take_over(submission, &chosen, rewritten, &received, &content, started).await;
         };
@@ -300,7 +299,9 @@ impl Conversation {
             kept: transaction.kept,
             upstream: self.route(transaction.route).upstream.name.clone(),
             from: field("From").map(|body| mime::decode_words(&body)),
-            subject: field("Subject").map(|body| mime::decode_words(&body)),
+            subject: field("Subject")
+                .filter(|_| self.relay.settings.keep_subjects)
+                .map(|body| mime::decode_words(&body)),
             message_id: field("Message-ID"),
             octets_in: content.len() as u64,
         }
@@ -316,18 +317,67 @@ impl Conversation {
             saved: None,
             configured,
             never_track: submission.any_recipient(&settings.never_track),
+            mode: self.mode(submission),
         };
         let saved = self.relay.store.saved_choice(&submission.sender);
         match tokio::time::timeout(STORE_PATIENCE, saved).await {
             Ok(Ok(saved)) => {
                 voices.saved = saved.map(|saved| saved.choice);
-                choose(settings, &voices)
+                self.unless_refused(submission, choose(settings, &voices)).await
             }
             failed => {
                 event::store_failed("reading a sender's saved choice", &failed);
                 Chosen { reasons: vec![Reason::StoreFailed], ..Chosen::nothing() }
             }
         }
+    }
+
+    /// Nothing, if a recipient wants none of it. Where each recipient gets a copy, only theirs goes out untracked.
+    async fn unless_refused(&self, submission: &Submission, chosen: Chosen) -> Chosen {
+        if chosen.choice.is_none() {
+            return chosen;
+        }
+        let addresses = submission.addresses().map(str::to_owned).collect();
+        match tokio::time::timeout(STORE_PATIENCE, self.relay.store.refused(addresses)).await {
+            Ok(Ok(refused)) if !refused.contains(&true) => chosen,
+            Ok(Ok(refused)) if self.makes_copies(submission) && refused.contains(&false) => {
+                let reasons = [Reason::RecipientRefused].into_iter().chain(chosen.reasons).collect();
+                Chosen { reasons, ..chosen }
+            }
+            Ok(Ok(_)) => Chosen {
+                origin: ChoiceOrigin::Recipient,
+                reasons: vec![Reason::RecipientRefused],
+                ..Chosen::nothing()
+            },
+            failed => {
+                event::store_failed("asking whether a recipient refused", &failed);
+                Chosen { reasons: vec![Reason::StoreFailed], ..Chosen::nothing() }
+            }
+        }
+    }
+
+    /// How much may be kept of what becomes of it. Where each recipient gets a copy, each copy has a mode of its own.
+    fn mode(&self, submission: &Submission) -> TrackingMode {
+        let modes = &self.relay.settings.modes;
+        if self.makes_copies(submission) {
+            let of_each = submission.addresses().map(|address| modes.of(&submission.sender, [address]));
+            return of_each.max().unwrap_or(modes.general);
+        }
+        modes.of(&submission.sender, submission.addresses())
+    }
+
+    /// What can be tracked of what was chosen, and why not the rest.
+    fn trackable(&self, submission: &Submission, choice: Choice) -> (Choice, Vec<Reason>) {
+        let (mut trackable, mut reasons) = (choice, vec![]);
+        if choice.opens && submission.only_to_oneself() {
+            trackable.opens = false;
+            reasons.push(Reason::OnlyRecipientIsSender);
+        }
+        if choice.links && self.mode(submission) == TrackingMode::Hygiene {
+            trackable.links = false;
+            reasons.push(Reason::ModeHygiene);
+        }
+        (trackable, reasons)
     }
 
     /// Our own header fields go, whatever else happens to the message.
@@ -349,14 +399,11 @@ impl Conversation {
     /// The message with pixel and links; as it came if anything about that fails or takes too long.
     async fn rewritten(&self, submission: &Submission, chosen: &Chosen, content: &Arc<Vec<u8>>) -> Rewritten {
         let settings = &self.relay.settings;
-        let choice = submission.trackable(chosen.choice);
+        let (choice, reasons) = self.trackable(submission, chosen.choice);
         let mut rewritten = if settings.tracking_enabled {
             let tracking = Tracking {
                 id: submission.id,
-                recipient: match submission.envelope.recipients.as_slice() {
-                    [_] => Recipient::Index(submission.only_recipient_index()),
-                    _ => Recipient::Shared,
-                },
+                recipient: submission.token_recipient(),
                 choice,
                 keys: self.relay.keys.clone(),
                 base_url: settings.base_url.clone(),
@@ -367,10 +414,7 @@ impl Conversation {
         } else {
             Rewritten::untouched(content.clone(), None)
         };
-        if choice != chosen.choice {
-            rewritten.because(Reason::OnlyRecipientIsSender);
-        }
-        for reason in &chosen.reasons {
+        for reason in reasons.iter().chain(&chosen.reasons) {
             rewritten.because(*reason);
         }
         if rewritten.is_tracked()
@@ -415,13 +459,19 @@ impl Conversation {
 
     /// What goes on top. Nothing where there is no header for it to stand on: a text without one, or one that
     /// begins with a continuation line, which would go on with our field.
-    fn received_field(&self, submission: &Submission, content: &[u8], greeting: &Greeting) -> Vec<u8> {
+    fn trace(&self, submission: &Submission, rewritten: &Rewritten, greeting: &Greeting) -> Vec<u8> {
+        let content = &rewritten.content;
         let has_header =
             mime::header_end(content) > 0 && !content.starts_with(b" ") && !content.starts_with(b"\t");
         if !has_header {
             return vec![];
         }
-        received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at)
+        let mut trace = received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at);
+        // Where each recipient gets a copy, each copy gets its own.
+        if rewritten.is_tracked() && !self.makes_copies(submission) {
+            trace.extend(self.relay.about_field(submission.id, submission.token_recipient()));
+        }
+        trace
     }
 
     /// `None`: the message is to go into the queue, and the provider does not have it.
@@ -470,13 +520,17 @@ impl Conversation {
 
     /// One copy for each recipient, if the route makes some and there is anything to tell them apart by.
     fn copies(&self, submission: &Submission, chosen: &Chosen, rewritten: &Rewritten) -> Copies {
-        let several = submission.goes_to_more_than(1);
-        let too_many = submission.goes_to_more_than(self.most_copies(submission.route));
-        if self.route(submission.route).fan_out && several && !too_many && rewritten.is_tracked() {
-            Copies::Each { choice: submission.trackable(chosen.choice) }
+        if self.makes_copies(submission) && rewritten.is_tracked() {
+            Copies::Each { choice: self.trackable(submission, chosen.choice).0 }
         } else {
             Copies::Shared
         }
+    }
+
+    fn makes_copies(&self, submission: &Submission) -> bool {
+        let several = submission.goes_to_more_than(1);
+        let too_many = submission.goes_to_more_than(self.most_copies(submission.route));
+        self.route(submission.route).fan_out && several && !too_many
     }
 
     /// More would be counted against the sender by the provider, or stand before everybody else's mail for long.

@@ -3,13 +3,14 @@
 mod fairness;
 mod gate;
 mod handoff;
+mod ledger;
 mod records;
 mod retry;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use envelope::{RelayId, Timestamp};
@@ -25,6 +26,7 @@ use crate::settings::{Retry, Route, RouteLogin};
 use fairness::Turns;
 use gate::{Closed, Gate, Place};
 use handoff::Link;
+use ledger::Ledger;
 use records::Records;
 
 /// Takes what is due out of the queue and hands it on, until it is told to end.
@@ -61,9 +63,7 @@ struct Shared {
     memory: Arc<Semaphore>,
     memory_permits: u32,
     records: Records,
-    /// Handoffs whose outcome cannot be written down for now. While there is one, nothing else is handed on: after
-    /// a restart it would be handed on again.
-    unwritten: AtomicUsize,
+    ledger: Ledger,
     bell: Arc<Notify>,
     counts: Arc<Counts>,
     ending: watch::Receiver<bool>,
@@ -132,7 +132,7 @@ impl Dispatcher {
                 memory: Arc::new(Semaphore::new(memory_permits as usize)),
                 memory_permits,
                 records,
-                unwritten: AtomicUsize::new(0),
+                ledger: Ledger::new(),
                 bell: Arc::default(),
                 counts: Arc::default(),
                 ending,
@@ -233,7 +233,18 @@ impl Dispatcher {
             self.look(now).await;
             may_look = false;
         }
-        while self.at_work.len() < MOST_AT_WORK && self.shared.unwritten.load(Ordering::Relaxed) == 0 {
+        let mut room = None;
+        while self.at_work.len() < MOST_AT_WORK {
+            // Asked only when there is something to hand on: it may cost a write.
+            if self.next_at(now).is_some() {
+                let room = match room {
+                    Some(room) => room,
+                    None => *room.insert(self.room().await),
+                };
+                if self.at_work.len() >= room {
+                    break;
+                }
+            }
             if let Some((message, place)) = self.next(now) {
                 self.at_work.insert(message.id);
                 let newly_queued = self.shared.relay.newly_queued.found(message.id);
@@ -256,15 +267,26 @@ impl Dispatcher {
         tasks
     }
 
-    /// The message whose sender had no turn for longest, and a place at its provider.
-    fn next(&mut self, now: Timestamp) -> Option<(QueuedMessage, Place)> {
+    /// How many may be at work, as far as writing down what comes of it goes.
+    async fn room(&self) -> usize {
+        let shared = &self.shared;
+        shared.ledger.room(&*shared.queue, self.at_work.len(), MOST_AT_WORK).await
+    }
+
+    /// The message whose sender had no turn for longest, of those whose provider takes one.
+    fn next_at(&self, now: Timestamp) -> Option<usize> {
         let upstreams = &self.shared.upstreams;
         let is_open = |message: &QueuedMessage| {
             upstreams.get(&message.upstream).is_some_and(|outlet| outlet.gate.closed(now).is_none())
         };
-        let at = self.turns.next(&self.found, is_open)?;
+        self.turns.next(&self.found, is_open)
+    }
+
+    /// That message, and a place at its provider.
+    fn next(&mut self, now: Timestamp) -> Option<(QueuedMessage, Place)> {
+        let at = self.next_at(now)?;
         let message = self.found.remove(at);
-        let place = upstreams.get(&message.upstream)?.gate.enter(now)?;
+        let place = self.shared.upstreams.get(&message.upstream)?.gate.enter(now)?;
         self.turns.had(&message.sender);
         Some((message, place))
     }

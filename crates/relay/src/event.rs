@@ -12,6 +12,7 @@ use store::{QueuedMessage, StoreError};
 use upstream::HandoffError;
 
 use crate::fault::Fault;
+use crate::feedback::Taken;
 use crate::notification::Answer;
 use crate::recording::Submission;
 use crate::rewritten::Rewritten;
@@ -203,6 +204,16 @@ pub(crate) fn queue_failed(doing: &str, error: &StoreError) {
     tracing::error!(doing, %error, hint = error.hint().unwrap_or_default(), "the queue failed");
 }
 
+/// Nothing is handed on until what comes of it can be written down.
+pub(crate) fn cannot_write(error: &StoreError) {
+    let hint = error.hint().unwrap_or_default();
+    tracing::error!(%error, hint, "the queue cannot be written to: nothing is handed on until it can");
+}
+
+pub(crate) fn can_write_again() {
+    tracing::info!("the queue can be written to again: mail is handed on");
+}
+
 /// What came of a handoff is not on disk: until it is, the message is not touched again.
 pub(crate) fn not_settled(id: RelayId, error: &StoreError) {
     tracing::error!(%id, %error, "what came of a handoff could not be written down yet");
@@ -220,6 +231,20 @@ pub(crate) fn nobody_to_tell(id: RelayId, sender: &str, answer: Option<&Answer>)
 
 pub(crate) fn dispatch_failed(id: Option<RelayId>, error: &impl Debug) {
     tracing::error!(?id, ?error, "handing on from the queue failed by a bug; the message is kept");
+}
+
+/// What a bounce or a complaint said.
+pub(crate) fn feedback(taken: &Taken) {
+    for item in &taken.items {
+        tracing::info!(
+            id = %taken.message,
+            sender = %address(&taken.sender),
+            recipient = %address(item.address.as_deref().unwrap_or_default()),
+            kind = %item.kind,
+            status = item.status.as_deref().unwrap_or_default(),
+            "feedback"
+        );
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! what the sender chose, what was rewritten, what the store knows, what the provider said.
 //! No sockets here; the handoff is `upstream`'s, the listener is `smtp`'s.
 
-mod address_pattern;
+mod about;
 mod asked;
 mod choosing;
 mod conversation;
@@ -13,6 +13,7 @@ mod dispatcher;
 mod door;
 pub mod event;
 mod fault;
+mod feedback;
 mod history;
 mod identity;
 mod in_time;
@@ -30,12 +31,13 @@ mod taking_over;
 mod throttle;
 mod trace;
 
-pub use address_pattern::AddressPattern;
 pub use asked::{Asked, Wish, without_control_fields};
 pub use choosing::Chosen;
 pub use conversation::Conversation;
 pub use dispatcher::{Counts, Dispatcher};
 pub use door::{Door, Relay, Submitter};
+pub use envelope::AddressPattern;
+pub use feedback::{FeedbackDoor, Intake, IntakeError, Taken, TakenItem};
 pub use passwords::{PasswordError, hash_password, new_app_password};
 pub use rewriting::{Tracking, rewrite, rewrite_unless};
 pub use rewritten::Rewritten;

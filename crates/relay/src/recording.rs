@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use envelope::{Choice, Envelope, ForwardPath, Mailbox, RelayId, Reply, Timestamp};
+use envelope::{Envelope, ForwardPath, Mailbox, RelayId, Reply, Timestamp};
+use seal::Recipient;
 use store::{MessageRecord, RecipientRecord};
 
 use crate::AddressPattern;
@@ -33,10 +34,14 @@ pub(crate) struct Submission {
 
 impl Submission {
     /// Mail to oneself alone gets no pixel: its opens would all be one's own.
-    pub(crate) fn trackable(&self, choice: Choice) -> Choice {
+    pub(crate) fn only_to_oneself(&self) -> bool {
         let is_sender = |mailbox: &Mailbox| mailbox.as_str().eq_ignore_ascii_case(&self.sender);
-        let only_self = self.envelope.forward_paths().all(|path| path.mailbox().is_some_and(is_sender));
-        Choice { opens: choice.opens && !only_self, ..choice }
+        self.envelope.forward_paths().all(|path| path.mailbox().is_some_and(is_sender))
+    }
+
+    /// The addresses of the recipients the provider, or we for it, took.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.envelope.forward_paths().filter_map(ForwardPath::mailbox).map(Mailbox::as_str)
     }
 
     /// Does one of the patterns name one of the recipients?
@@ -45,9 +50,12 @@ impl Submission {
         patterns.iter().any(|pattern| mailboxes().any(|mailbox| pattern.matches(mailbox.as_str())))
     }
 
-    /// The index of the one recipient the provider took.
-    pub(crate) fn only_recipient_index(&self) -> u16 {
-        self.indices().next().unwrap_or(0)
+    /// Whom a token in it names: the one recipient the provider took, or nobody.
+    pub(crate) fn token_recipient(&self) -> Recipient {
+        match self.envelope.recipients.as_slice() {
+            [_] => Recipient::Index(self.indices().next().unwrap_or(0)),
+            _ => Recipient::Shared,
+        }
     }
 
     /// The indices of the recipients that the provider, or we for it, took: those of the envelope, in its order.

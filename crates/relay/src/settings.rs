@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use envelope::{Choice, Credentials, Mailbox};
+use envelope::{Choice, Credentials, Mailbox, TrackingModes};
 use rewrite::{LinkRules, PixelPosition};
 use upstream::{HandoffError, Tokens, Upstream};
 
@@ -29,6 +29,12 @@ pub struct Settings {
     pub locked: Choice,
     /// Recipients whose mail is never tracked.
     pub never_track: Vec<AddressPattern>,
+    /// How much may be kept about whom: where it is nothing, nothing is tracked.
+    pub modes: TrackingModes,
+    /// Subjects are stored.
+    pub keep_subjects: bool,
+    /// Tracked mail carries the address of the recipient's page.
+    pub about_field: bool,
     /// What is put where, and which links stay as they are.
     pub rewriting: Rewriting,
     /// After this a message goes out as it came.
@@ -242,6 +248,9 @@ impl Settings {
             defaults: Choice::NONE,
             locked: Choice::NONE,
             never_track: vec![],
+            modes: TrackingModes::default(),
+            keep_subjects: true,
+            about_field: false,
             rewriting: Rewriting::default(),
             rewrite_time: Duration::from_secs(2),
             login_order: vec![LoginOrder::Local],

@@ -2,13 +2,16 @@ use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use envelope::RelayId;
+use envelope::{RelayId, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::target::{self, MintError};
-use crate::token::{self, KEY_ID_OCTETS, KeyId, LinkToken, MAC_OCTETS, MAX_OCTETS, PixelToken, Recipient};
+use crate::token::{
+    self, KEY_ID_OCTETS, KeyId, LinkToken, MAC_OCTETS, MAX_OCTETS, PixelToken, Recipient, RefusalToken,
+    UnsubscribeToken,
+};
 
 /// The keys of an installation: the newest signs, all open.
 ///
@@ -23,15 +26,28 @@ pub struct Keys {
 struct Key {
     id: KeyId,
     secret: [u8; 32],
+    /// Files of earlier versions do not say.
+    made_at: Option<Timestamp>,
     /// Keyed once and cloned for each token, which halves the cost of a short one.
     mac: Hmac<Sha256>,
+}
+
+/// What may be known of a key: everything but its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Eight hexadecimal digits, made from the secret; tokens name it.
+    pub id: String,
+    /// New tokens are signed with it.
+    pub signs: bool,
+    /// When it was made, if the file says so.
+    pub made_at: Option<Timestamp>,
 }
 
 /// Why a text is not a key file. Says the line, never what stands in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
     /// A line that is no key line.
-    #[error("line {line} is not of the form: id, secret, and \"signs\" or nothing")]
+    #[error("line {line} is not of the form: id, secret, perhaps made=TIME, and \"signs\" or nothing")]
     Malformed {
         /// Counted from 1.
         line: usize,
@@ -57,6 +73,7 @@ pub enum KeysError {
 }
 
 const SIGNS: &str = "signs";
+const MADE: &str = "made=";
 
 const PREAMBLE: &str = "\
 # Waxseal's signing keys. Secret: whoever has them can make links that look like yours.
@@ -64,13 +81,19 @@ const PREAMBLE: &str = "\
 # Every tracked link in mail already sent needs these keys to lead anywhere, and no copy of them exists
 # elsewhere. If this file is lost, those links are dead for good. Keep it in every backup.
 #
-# One key a line: its id, its secret, and \"signs\" at the one that signs new links. All of them open old ones.
+# One key a line: its id, its secret, when it was made, and \"signs\" at the one that signs new links. All of
+# them open old ones. `waxseal keys` changes this file.
 ";
 
 impl Keys {
     /// One key, made of 32 random octets.
     pub fn generate(secret: [u8; 32]) -> Self {
-        Self { keys: vec![Key::new(secret)] }
+        Self { keys: vec![Key::new(secret, None)] }
+    }
+
+    /// The same, with the time written beside it.
+    pub fn generate_at(secret: [u8; 32], at: Timestamp) -> Self {
+        Self { keys: vec![Key::new(secret, Some(at))] }
     }
 
     /// From the text of a key file.
@@ -106,16 +129,60 @@ impl Keys {
     pub fn to_text(&self) -> String {
         let mut text = String::from(PREAMBLE);
         for (at, key) in self.keys.iter().enumerate() {
+            let made = key.made_at.map(|made_at| format!(" {MADE}{made_at}")).unwrap_or_default();
             let mark = if at == 0 { format!(" {SIGNS}") } else { String::new() };
-            let _ = writeln!(text, "{} {}{mark}", hex(key.id), STANDARD.encode(key.secret));
+            let _ = writeln!(text, "{} {}{made}{mark}", hex(key.id), STANDARD.encode(key.secret));
         }
         text
     }
 
     /// Signs with this key from now on. The others go on opening what they signed.
     pub fn rotate(&mut self, secret: [u8; 32]) {
-        self.keys.retain(|key| key.secret != secret);
-        self.keys.insert(0, Key::new(secret));
+        self.sign_with_new(Key::new(secret, None));
+    }
+
+    /// The same, with the time written beside the key.
+    pub fn rotate_at(&mut self, secret: [u8; 32], at: Timestamp) {
+        self.sign_with_new(Key::new(secret, Some(at)));
+    }
+
+    fn sign_with_new(&mut self, key: Key) {
+        self.keys.retain(|known| known.secret != key.secret);
+        self.keys.insert(0, key);
+    }
+
+    /// Opens with this key too, and goes on signing as before: for a key that every node is to have before one of
+    /// them signs with it. One that is there stays as it is.
+    pub fn prepare(&mut self, secret: [u8; 32], at: Timestamp) {
+        self.add(Key::new(secret, Some(at)));
+    }
+
+    /// Signs with the key of this id from now on; says whether that is a change. `None`: there is not exactly one.
+    pub fn sign_with(&mut self, id: &str) -> Option<bool> {
+        let mut known = self.keys.iter().enumerate().filter(|(_, key)| hex(key.id) == id);
+        let (Some((at, _)), None) = (known.next(), known.next()) else { return None };
+        self.keys[..=at].rotate_right(1);
+        Some(at != 0)
+    }
+
+    /// Opens with the keys of `other` too; signs as before. Returns how many were not there.
+    pub fn merge(&mut self, other: &Self) -> usize {
+        other.keys.iter().filter(|key| self.add((*key).clone())).count()
+    }
+
+    fn add(&mut self, key: Key) -> bool {
+        let is_new = self.keys.iter().all(|known| known.secret != key.secret);
+        if is_new {
+            self.keys.push(key);
+        }
+        is_new
+    }
+
+    /// The keys without their secrets, the one that signs first.
+    pub fn list(&self) -> Vec<KeyInfo> {
+        let info =
+            |(at, key): (usize, &Key)| KeyInfo { id: hex(key.id), signs: at == 0, made_at: key.made_at };
+        self.keys.iter().enumerate().map(info).collect()
     }
 
     /// A key of its own for another purpose, from each of these, the one that signs first. What is sealed
@@ -130,6 +197,18 @@ impl Keys {
     pub fn seal_pixel(&self, message: RelayId, recipient: Recipient) -> String {
         let key = self.signing();
         key.seal(token::write_pixel(key.id, message, recipient))
+    }
+
+    /// The token of a one-click unsubscribe: 52 characters of base64url.
+    pub fn seal_unsubscribe(&self, message: RelayId, recipient: Recipient) -> String {
+        let key = self.signing();
+        key.seal(token::write_unsubscribe(key.id, message, recipient))
+    }
+
+    /// The token of a recipients' page: 52 characters of base64url.
+    pub fn seal_refusal(&self, message: RelayId, recipient: Recipient) -> String {
+        let key = self.signing();
+        key.seal(token::write_refusal(key.id, message, recipient))
     }
 
     /// The token of a link: 55 characters of base64url, and four for each three octets of `target`.
@@ -160,6 +239,16 @@ impl Keys {
         token::read_link(&self.verify(token)?)
     }
 
+    /// What an unsubscribe token says, if one of these keys signed it as one.
+    pub fn open_unsubscribe(&self, token: &str) -> Option<UnsubscribeToken> {
+        token::read_unsubscribe(&self.verify(token)?)
+    }
+
+    /// What a recipients' page's token says, if one of these keys signed it as one.
+    pub fn open_refusal(&self, token: &str) -> Option<RefusalToken> {
+        token::read_refusal(&self.verify(token)?)
+    }
+
     /// The octets before the MAC, if the MAC is right.
     fn verify(&self, token: &str) -> Option<Vec<u8>> {
         if token.len() > (MAX_OCTETS * 4).div_ceil(3) {
@@ -182,11 +271,11 @@ impl Keys {
 }
 
 impl Key {
-    fn new(secret: [u8; 32]) -> Self {
+    fn new(secret: [u8; 32], made_at: Option<Timestamp>) -> Self {
         let digest = Sha256::new().chain_update(b"waxseal key id\0").chain_update(secret).finalize();
         let id = *digest.first_chunk::<KEY_ID_OCTETS>().expect("SHA-256 gives 32 octets");
         let mac = Hmac::new_from_slice(&secret).expect("HMAC takes keys of any length");
-        Self { id, secret, mac }
+        Self { id, secret, made_at, mac }
     }
 
     fn derive(&self, purpose: &str) -> [u8; 32] {
@@ -210,17 +299,19 @@ impl Key {
 fn parse_line(content: &str, line: usize) -> Result<(Key, bool), KeysError> {
     let malformed = KeysError::Malformed { line };
     let mut fields = content.split_whitespace();
-    let (Some(id), Some(secret), mark, None) = (fields.next(), fields.next(), fields.next(), fields.next())
-    else {
-        return Err(malformed);
-    };
-    let signs = match mark {
-        None => false,
-        Some(SIGNS) => true,
-        Some(_) => return Err(malformed),
-    };
+    let (Some(id), Some(secret)) = (fields.next(), fields.next()) else { return Err(malformed) };
+    let (mut signs, mut made_at) = (false, None);
+    for field in fields {
+        match field.strip_prefix(MADE) {
+            None if field == SIGNS && !signs => signs = true,
+            Some(at) if made_at.is_none() && !signs => {
+                made_at = Some(at.parse().map_err(|_| malformed.clone())?);
+            }
+            _ => return Err(malformed),
+        }
+    }
     let secret = STANDARD.decode(secret).ok().and_then(|octets| <[u8; 32]>::try_from(octets).ok());
-    let key = Key::new(secret.ok_or(malformed)?);
+    let key = Key::new(secret.ok_or(malformed)?, made_at);
     if hex(key.id) == id { Ok((key, signs)) } else { Err(KeysError::Damaged { line }) }
 }
 
@@ -281,7 +372,42 @@ mod tests {
                 assert_eq!(keys().open_pixel(&token), None, "a link is no pixel");
             }
             assert_eq!(keys().open_link(&pixel), None, "a pixel is no link");
+            let unsubscribe = keys().seal_unsubscribe(message(), recipient);
+            assert_eq!(unsubscribe.len(), 52);
+            let opened = keys().open_unsubscribe(&unsubscribe);
+            assert_eq!(opened, Some(UnsubscribeToken { message: message(), recipient }));
+            let refusal = keys().seal_refusal(message(), recipient);
+            assert_eq!(refusal.len(), 52);
+            let opened = keys().open_refusal(&refusal);
+            assert_eq!(opened, Some(RefusalToken { message: message(), recipient }));
         }
+    }
+
+    /// What was signed for one purpose opens nothing else: a pixel that a scanner fetched must not unsubscribe anybody.
+    #[test]
+    fn a_token_opens_as_its_own_kind_only() {
+        for recipient in [Recipient::Index(0), Recipient::Index(0x1213), Recipient::Shared] {
+            let tokens = [
+                keys().seal_pixel(message(), recipient),
+                keys().seal_link(message(), recipient, 2, URL).unwrap(),
+                keys().seal_unsubscribe(message(), recipient),
+                keys().seal_refusal(message(), recipient),
+            ];
+            for (kind, token) in tokens.iter().enumerate() {
+                let expected = [0, 1, 2, 3].map(|other| other == kind);
+                assert_eq!(opens(&keys(), token), expected, "{token}");
+            }
+        }
+    }
+
+    /// As which kinds a token opens: pixel, link, unsubscribe, refusal.
+    fn opens(keys: &Keys, token: &str) -> [bool; 4] {
+        [
+            keys.open_pixel(token).is_some(),
+            keys.open_link(token).is_some(),
+            keys.open_unsubscribe(token).is_some(),
+            keys.open_refusal(token).is_some(),
+        ]
     }
 
     /// Tokens are in mail for ever: these, made by another program from decision 0003, must open in every version to come.
@@ -293,6 +419,10 @@ mod tests {
         let sealed = keys().seal_link(message(), Recipient::Index(3), 2, URL).unwrap();
         assert_eq!(sealed, link);
         assert_eq!(keys().open_link(link).unwrap().link, 2);
+        let unsubscribe = "E5jdL50BmdGjfFF-Dp8qTB1rfo-QAAN7eUQM8GNBVt2sjRYKyX5H";
+        let refusal = "FJjdL50BmdGjfFF-Dp8qTB1rfo-QAAPVzMBQMjvB9ol0ZrcspZNB";
+        assert_eq!(keys().seal_unsubscribe(message(), Recipient::Index(3)), unsubscribe);
+        assert_eq!(keys().seal_refusal(message(), Recipient::Index(3)), refusal);
     }
 
     #[test]
@@ -302,12 +432,16 @@ mod tests {
             let link = keys.seal_link(message(), Recipient::Index(0), 5, target).unwrap();
             refuses_all_changes(&keys, &link);
         }
-        refuses_all_changes(&keys, &keys.seal_pixel(message(), Recipient::Shared));
+        for recipient in [Recipient::Index(0), Recipient::Shared] {
+            refuses_all_changes(&keys, &keys.seal_pixel(message(), recipient));
+            refuses_all_changes(&keys, &keys.seal_unsubscribe(message(), recipient));
+            refuses_all_changes(&keys, &keys.seal_refusal(message(), recipient));
+        }
     }
 
     fn refuses_all_changes(keys: &Keys, token: &str) {
         let refused = |other: &str, how: &str| {
-            assert_eq!((keys.open_link(other), keys.open_pixel(other)), (None, None), "{how}: {other}");
+            assert_eq!(opens(keys, other), [false; 4], "{how}: {other}");
         };
         let octets = URL_SAFE_NO_PAD.decode(token).unwrap();
         for bit in 0..octets.len() * 8 {
@@ -347,14 +481,14 @@ mod tests {
     fn texts_that_never_were_tokens_are_refused() {
         let long = "A".repeat(100_000);
         for text in ["", "A", "AA", "AAAA", "é", "\0", "EZjdL50", &long, "../../etc/passwd"] {
-            assert_eq!((keys().open_link(text), keys().open_pixel(text)), (None, None));
+            assert_eq!(opens(&keys(), text), [false; 4]);
         }
     }
 
     /// Signed by us, yet nothing we sign: what a token would be if another version had signed it.
     #[test]
     fn what_is_signed_must_still_be_well_formed() {
-        let key = Key::new([7; 32]);
+        let key = Key::new([7; 32], None);
         let good = token::write_link(key.id, message(), Recipient::Index(0), 0, URL);
         assert!(keys().open_link(&key.seal(good.clone())).is_some());
         for target in [
@@ -372,11 +506,9 @@ mod tests {
             other[0] = first;
             assert_eq!(keys().open_link(&key.seal(other.clone())), None, "kind {first:#x}");
             other.truncate(23);
-            assert_eq!(
-                keys().open_pixel(&key.seal(other)).is_some(),
-                [0x11, 0x19].contains(&first),
-                "{first:#x}"
-            );
+            let is = |kind: u8| first == kind || first == kind | 0x08;
+            let expected = [is(0x11), false, is(0x13), is(0x14)];
+            assert_eq!(opens(&keys(), &key.seal(other)), expected, "{first:#x}");
         }
         let mut shared = token::write_pixel(key.id, message(), Recipient::Shared);
         shared[22] = 1;
@@ -384,6 +516,9 @@ mod tests {
         let mut longer = token::write_pixel(key.id, message(), Recipient::Shared);
         longer.push(0);
         assert_eq!(keys().open_pixel(&key.seal(longer)), None);
+        let mut longer = token::write_unsubscribe(key.id, message(), Recipient::Index(0));
+        longer.push(0);
+        assert_eq!(keys().open_unsubscribe(&key.seal(longer)), None);
     }
 
     #[test]
@@ -409,8 +544,47 @@ mod tests {
     }
 
     #[test]
+    fn merging_never_loses_a_key_and_never_doubles_one() {
+        let at = Timestamp::from_unix_millis(1_795_508_461_123);
+        let mut ours = Keys::generate_at([1; 32], at);
+        ours.rotate([2; 32]);
+        let mut theirs = Keys::generate([3; 32]);
+        theirs.rotate_at([1; 32], at);
+        let all = |keys: &Keys| keys.list().into_iter().map(|key| key.id).collect::<Vec<_>>();
+        let (before, signing) = (all(&ours), ours.seal_pixel(message(), Recipient::Shared));
+        assert_eq!(ours.merge(&theirs), 1);
+        assert_eq!(all(&ours)[..2], before, "what was there stays where it was");
+        assert_eq!(ours.seal_pixel(message(), Recipient::Shared), signing, "and signs");
+        assert!(ours.open_pixel(&theirs.seal_pixel(message(), Recipient::Shared)).is_some());
+        for again in [&theirs, &ours.clone()] {
+            assert_eq!(ours.merge(again), 0, "again changes nothing");
+        }
+        assert_eq!(ours.list().len(), 3);
+        assert_eq!(Keys::parse(&ours.to_text()).unwrap().list(), ours.list(), "the times too");
+        assert_eq!(ours.list()[1].made_at, Some(at));
+    }
+
+    #[test]
+    fn a_prepared_key_opens_and_signs_only_when_told() {
+        let at = Timestamp::from_unix_millis(0);
+        let mut keys = keys();
+        let old = keys.list()[0].id.clone();
+        keys.prepare([8; 32], at);
+        keys.prepare([8; 32], at);
+        let new = keys.list()[1].id.clone();
+        assert_eq!(keys.list().iter().map(|key| key.signs).collect::<Vec<_>>(), [true, false]);
+        let token = Keys::generate([8; 32]).seal_pixel(message(), Recipient::Shared);
+        assert!(keys.open_pixel(&token).is_some());
+        assert_ne!(keys.seal_pixel(message(), Recipient::Shared), token);
+        assert_eq!((keys.sign_with("00000000"), keys.sign_with("")), (None, None));
+        assert_eq!((keys.sign_with(&new), keys.sign_with(&new)), (Some(true), Some(false)));
+        assert_eq!(keys.seal_pixel(message(), Recipient::Shared), token);
+        assert_eq!(keys.list()[1].id, old);
+    }
+
+    #[test]
     fn two_keys_with_one_id_both_open() {
-        let (mut first, mut second) = (Key::new([1; 32]), Key::new([2; 32]));
+        let (mut first, mut second) = (Key::new([1; 32], None), Key::new([2; 32], None));
         (first.id, second.id) = ([0; 4], [0; 4]);
         let tokens =
             [&first, &second].map(|key| key.seal(token::write_pixel(key.id, message(), Recipient::Shared)));
@@ -443,6 +617,9 @@ mod tests {
             (format!("{id} {}", secret.trim_end_matches('=')), KeysError::Malformed { line: 1 }),
             (format!("{signing} twice"), KeysError::Malformed { line: 1 }),
             (format!("{unmarked} sings"), KeysError::Malformed { line: 1 }),
+            (format!("{unmarked} signs signs"), KeysError::Malformed { line: 1 }),
+            (format!("{unmarked} made=yesterday signs"), KeysError::Malformed { line: 1 }),
+            (format!("{unmarked} signs made=2026-11-24T08:21:01.123Z"), KeysError::Malformed { line: 1 }),
             (format!("00000000 {secret} signs"), KeysError::Damaged { line: 1 }),
             (format!("{} {secret} signs", id.to_uppercase()), KeysError::Damaged { line: 1 }),
             (format!("{signing}\n{unmarked}"), KeysError::Repeated { line: 2 }),
@@ -480,11 +657,8 @@ mod tests {
 
         #[test]
         fn garbage_never_opens_and_never_panics(text in "\\PC{0,200}", octets: Vec<u8>) {
-            prop_assert_eq!(keys().open_link(&text), None);
-            prop_assert_eq!(keys().open_pixel(&text), None);
-            let encoded = URL_SAFE_NO_PAD.encode(&octets);
-            prop_assert_eq!(keys().open_link(&encoded), None);
-            prop_assert_eq!(keys().open_pixel(&encoded), None);
+            prop_assert_eq!(opens(&keys(), &text), [false; 4]);
+            prop_assert_eq!(opens(&keys(), &URL_SAFE_NO_PAD.encode(&octets)), [false; 4]);
         }
 
         #[test]

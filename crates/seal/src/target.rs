@@ -159,9 +159,52 @@ mod tests {
             ("https://example.com\\@evil.example/", MintError::NotSerialised),
             ("https://example.com:443/", MintError::NotSerialised),
             ("https://example.com/a/../b", MintError::NotSerialised),
+            // What a browser reads as one host and another program as another.
+            ("http:\\\\evil.example/", MintError::NotHttp),
+            ("http:\\\\evil.example\\", MintError::NotHttp),
+            ("https:/\\evil.example/", MintError::NotHttp),
+            ("https:/evil.example/", MintError::NotHttp),
+            ("https://\\evil.example/", MintError::NotAUrl),
+            ("https:////evil.example/", MintError::NotAUrl),
+            ("https://example.com\\.evil.example/", MintError::NotSerialised),
+            ("https://good.example#@evil.example/", MintError::NotSerialised),
+            ("https://good.example?@evil.example/", MintError::NotSerialised),
+            ("https://good.example%40evil.example/", MintError::NotAUrl),
+            ("https://good.example:pw@evil.example/", MintError::Userinfo),
+            ("\\\\evil.example/", MintError::NotHttp),
+            ("\thttps://example.com/", MintError::Control),
+            ("ht\ntps://example.com/", MintError::Control),
+            ("https:\t//example.com/", MintError::Control),
+            ("java\rscript:alert(1)", MintError::Control),
+            ("https://example.com/\u{b}", MintError::Control),
+            ("https://example.com/?a\r\n\r\n<script>", MintError::Control),
+            ("https://example.com/\u{a0}", MintError::NotAscii),
+            ("https://exa\u{ad}mple.com/", MintError::NotAscii),
+            ("https://example\u{3002}com/", MintError::NotAscii),
+            ("https://\u{ff45}xample.com/", MintError::NotAscii),
+            ("https://example.com/\u{2028}", MintError::NotAscii),
+            ("https://xn--/", MintError::NotAUrl),
+            ("https://0x7f.1/", MintError::NotSerialised),
+            ("https://2130706433/", MintError::NotSerialised),
+            ("https://[::ffff:127.0.0.1]/", MintError::NotSerialised),
+            ("https://example.com./../", MintError::NotSerialised),
+            ("vbscript:x", MintError::NotHttp),
+            ("file:///etc/passwd", MintError::NotHttp),
+            ("blob:https://example.com/x", MintError::NotHttp),
+            ("view-source:https://example.com/", MintError::NotHttp),
+            ("HtTp://example.com/", MintError::NotHttp),
             (&long, too_long),
         ] {
             assert_eq!(check(bad), Err(why), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn however_long_it_is_it_is_refused_at_once() {
+        for octets in [MAX_TARGET_OCTETS + 1, 65_536, 4_000_000] {
+            let long = format!("https://example.com/{}", "/".repeat(octets - 20));
+            assert_eq!(check(&long), Err(MintError::TooLong { octets, limit: MAX_TARGET_OCTETS }));
+            assert_eq!(VerifiedTarget::from_signed(long.as_bytes()), None);
         }
     }
 

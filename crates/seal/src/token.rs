@@ -33,9 +33,30 @@ pub struct LinkToken {
     pub target: VerifiedTarget,
 }
 
+/// What the token of a one-click unsubscribe says (RFC 8058).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnsubscribeToken {
+    /// The message it was in, and so who sent it.
+    pub message: RelayId,
+    /// Who unsubscribes. `Shared` opens too, yet nobody can act on it.
+    pub recipient: Recipient,
+}
+
+/// What the token of a recipients' page says: the page that explains the host to one recipient of one
+/// message, and takes a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusalToken {
+    /// The message it was in.
+    pub message: RelayId,
+    /// Who refuses.
+    pub recipient: Recipient,
+}
+
 /// Version 1 in the high half; the kind, and whether the copy is shared, in the low one.
 const PIXEL: u8 = 0x11;
 const LINK: u8 = 0x12;
+const UNSUBSCRIBE: u8 = 0x13;
+const REFUSAL: u8 = 0x14;
 const SHARED: u8 = 0x08;
 
 pub(crate) const MAC_OCTETS: usize = 16;
@@ -52,6 +73,16 @@ pub(crate) const MAX_OCTETS: usize = HEAD_OCTETS + LINK_INDEX_OCTETS + MAX_TARGE
 /// A pixel token up to its MAC.
 pub(crate) fn write_pixel(key: KeyId, message: RelayId, recipient: Recipient) -> Vec<u8> {
     head(PIXEL, key, message, recipient)
+}
+
+/// An unsubscribe token up to its MAC.
+pub(crate) fn write_unsubscribe(key: KeyId, message: RelayId, recipient: Recipient) -> Vec<u8> {
+    head(UNSUBSCRIBE, key, message, recipient)
+}
+
+/// A refusal token up to its MAC.
+pub(crate) fn write_refusal(key: KeyId, message: RelayId, recipient: Recipient) -> Vec<u8> {
+    head(REFUSAL, key, message, recipient)
 }
 
 /// A link token up to its MAC. The target was checked.
@@ -88,8 +119,20 @@ pub(crate) fn key_id(signed: &[u8]) -> Option<KeyId> {
 
 /// Reads octets whose MAC was right.
 pub(crate) fn read_pixel(signed: &[u8]) -> Option<PixelToken> {
-    let (message, recipient, rest) = read_head(PIXEL, signed)?;
-    rest.is_empty().then_some(PixelToken { message, recipient })
+    let (message, recipient) = read_bare(PIXEL, signed)?;
+    Some(PixelToken { message, recipient })
+}
+
+/// Reads octets whose MAC was right.
+pub(crate) fn read_unsubscribe(signed: &[u8]) -> Option<UnsubscribeToken> {
+    let (message, recipient) = read_bare(UNSUBSCRIBE, signed)?;
+    Some(UnsubscribeToken { message, recipient })
+}
+
+/// Reads octets whose MAC was right.
+pub(crate) fn read_refusal(signed: &[u8]) -> Option<RefusalToken> {
+    let (message, recipient) = read_bare(REFUSAL, signed)?;
+    Some(RefusalToken { message, recipient })
 }
 
 /// Reads octets whose MAC was right.
@@ -98,6 +141,12 @@ pub(crate) fn read_link(signed: &[u8]) -> Option<LinkToken> {
     let (link, target) = rest.split_first_chunk()?;
     let target = VerifiedTarget::from_signed(target)?;
     Some(LinkToken { message, recipient, link: u16::from_be_bytes(*link), target })
+}
+
+/// A token that ends after the recipient.
+fn read_bare(kind: u8, signed: &[u8]) -> Option<(RelayId, Recipient)> {
+    let (message, recipient, rest) = read_head(kind, signed)?;
+    rest.is_empty().then_some((message, recipient))
 }
 
 fn read_head(kind: u8, signed: &[u8]) -> Option<(RelayId, Recipient, &[u8])> {

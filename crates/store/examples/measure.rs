@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use envelope::{RelayId, Timestamp};
 use tokio::task::JoinSet;
-use verdict::{Confidence, Judgement, Kind, Trust, Verdict};
-use waxseal_store::{Event, Journal, Recorded, Recorder, SqliteStore, Store};
+use verdict::{Confidence, Judgement, Trust, Verdict};
+use waxseal_store::{Event, EventKind, Journal, Recorded, Recorder, SqliteStore, Store};
 
 const EVENTS: u32 = 100_000;
 
@@ -117,19 +117,21 @@ fn event(n: u32) -> Event {
     Event {
         id: RelayId::new(at, random),
         at,
-        kind: if n.is_multiple_of(3) { Kind::Click } else { Kind::Open },
+        kind: if n.is_multiple_of(3) { EventKind::Click } else { EventKind::Open },
         message: RelayId::from_bytes(message),
         recipient: Some(0),
         link: n.is_multiple_of(3).then_some(u16::from(a % 20)),
-        judgement: Judgement {
+        about: None,
+        judgement: Some(Judgement {
             verdict: if machine { Verdict::Scanner } else { Verdict::Human },
             confidence: Confidence::Probable,
             reasons: vec!["ua_browser".to_owned(), format!("reason_{}", c % 10)],
             trust: Trust { time: !machine, place: !machine, device: !machine },
             rules: "2026-11-24".to_owned(),
-        },
+        }),
         device: Some(format!("Client {} on System {}", a % 20, b % 5)),
-        address: Some(format!("{a}.{b}.{c}.0")),
+        place: None,
+        address: Some(format!("{a}.{b}.{c}.0/24")),
         user_agent: Some(format!(
             "Mozilla/5.0 (X11; Linux x86_64; rv:{}.0) Gecko/20100101 Firefox/{}.0",
             a % 40,

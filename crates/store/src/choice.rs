@@ -22,6 +22,10 @@ pub enum ChoiceOrigin {
     Locked,
     /// The operator's list of recipients never tracked.
     NeverTrack,
+    /// The operator's rules of what may be kept about whom.
+    Privacy,
+    /// A recipient, who refused.
+    Recipient,
     /// Tracking is switched off.
     Disabled,
 }
@@ -41,7 +45,7 @@ pub struct SavedChoice {
 }
 
 impl ChoiceOrigin {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Header,
         Self::HeaderOnce,
         Self::LoginSuffix,
@@ -50,6 +54,8 @@ impl ChoiceOrigin {
         Self::Defaults,
         Self::Locked,
         Self::NeverTrack,
+        Self::Privacy,
+        Self::Recipient,
         Self::Disabled,
     ];
 
@@ -64,6 +70,8 @@ impl ChoiceOrigin {
             Self::Defaults => "defaults",
             Self::Locked => "locked",
             Self::NeverTrack => "never_track",
+            Self::Privacy => "privacy",
+            Self::Recipient => "recipient",
             Self::Disabled => "disabled",
         }
     }

@@ -31,6 +31,12 @@ pub(crate) async fn holds(fresh: impl AsyncFn() -> Arc<dyn Store>) {
     app_passwords_are_kept_by_sender_and_label(&*fresh().await).await;
     no_text_is_too_odd(&*fresh().await).await;
     writers_at_once_do_not_disturb_each_other(fresh().await).await;
+    crate::feedback::conformance::holds(&fresh).await;
+    crate::submissions::conformance::holds(&fresh).await;
+    crate::revocation::conformance::holds(&fresh).await;
+    crate::suppression::conformance::holds(&fresh).await;
+    crate::settling::conformance::holds(&fresh).await;
+    crate::privacy::conformance::holds(&fresh).await;
 }
 
 async fn an_empty_store_knows_nothing(store: &dyn Store) {
@@ -90,6 +96,7 @@ fn untouched(record: crate::MessageRecord) -> MessageSummary {
         opens_by_machines: 0,
         clicks_by_people: 0,
         clicks_by_machines: 0,
+        feedback: vec![],
     }
 }
 
@@ -189,15 +196,16 @@ async fn people_and_machines_are_counted_apart(store: &dyn Store) {
     store.record_message(message(1)).await.unwrap();
     for (n, verdict) in Verdict::ALL.into_iter().enumerate() {
         let n = u32::try_from(n).unwrap();
-        store.record_event(Event { judgement: judgement(verdict), ..open(n, 1) }).await.unwrap();
+        store.record_event(Event { judgement: Some(judgement(verdict)), ..open(n, 1) }).await.unwrap();
     }
     for (n, verdict) in [(20, Verdict::Human), (21, Verdict::Scanner), (22, Verdict::Scanner)] {
-        store.record_event(Event { judgement: judgement(verdict), ..click(n, 1, 0) }).await.unwrap();
+        store.record_event(Event { judgement: Some(judgement(verdict)), ..click(n, 1, 0) }).await.unwrap();
     }
     let listed = store.messages(MessageFilter::default()).await.unwrap().remove(0);
     assert_eq!((listed.opens_by_people, listed.opens_by_machines), (2, 3), "oneself and unknown are neither");
     assert_eq!((listed.clicks_by_people, listed.clicks_by_machines), (1, 2));
-    let verdicts = store.events_of(id(1)).await.unwrap().into_iter().map(|stored| stored.event.judgement);
+    let verdicts =
+        store.events_of(id(1)).await.unwrap().into_iter().filter_map(|stored| stored.event.judgement);
     assert_eq!(verdicts.take(7).map(|judged| judged.verdict).collect::<Vec<_>>(), Verdict::ALL);
 }
 
@@ -348,8 +356,9 @@ async fn no_text_is_too_odd(store: &dyn Store) {
         let mut event = click(n, n, 0);
         (event.device, event.user_agent, event.address) =
             (Some(text.into()), Some(text.into()), Some(text.into()));
-        (event.evidence, event.judgement.rules) = (text.to_owned(), text.to_owned());
-        event.judgement.reasons = vec![text.to_owned()];
+        (event.evidence, event.place) = (text.to_owned(), Some(text.to_owned()));
+        let judged = event.judgement.as_mut().unwrap();
+        (judged.rules, judged.reasons) = (text.to_owned(), vec![text.to_owned()]);
         store.record_event(event.clone()).await.unwrap();
         let stored = store.events_of(id(n)).await.unwrap().remove(0);
         assert_eq!(stored.event, event);

@@ -133,6 +133,9 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// All of them are held in memory by whoever redirects.
+    #[error("there are {} revocations already, and there cannot be more", crate::MOST_REVOCATIONS)]
+    TooManyRevocations,
     /// Too many writes wait for an answer already.
     #[error("too many writes wait for the store")]
     Crowded,
@@ -147,6 +150,7 @@ impl StoreError {
             | Self::TooLong { .. }
             | Self::Unreadable { .. }
             | Self::Damaged { .. }
+            | Self::TooManyRevocations
             | Self::NotQueued { .. } => false,
             Self::Database { source, .. } => !matches!(
                 source.sqlite_error_code(),
@@ -170,10 +174,11 @@ impl StoreError {
                 source.kind(),
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
             ),
-            // What SQLite makes of a quota that is used up; it keeps what the system said to itself.
-            Self::Database { source, .. } => {
-                source.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_IOERR_WRITE)
-            }
+            // What SQLite makes of a quota that is used up, and of no room for the index of its WAL; it keeps what
+            // the system said to itself.
+            Self::Database { source, .. } => source.sqlite_error().is_some_and(|e| {
+                matches!(e.extended_code, ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE)
+            }),
             _ => false,
         }
     }
@@ -191,6 +196,9 @@ impl StoreError {
             }
             Self::NoWal { .. } => Some("keep the database on a local disk"),
             Self::Foreign { .. } => Some("give Waxseal a file of its own"),
+            Self::TooManyRevocations => {
+                Some("revoke whole messages rather than links, or take old ones back: waxseal revoke --undo")
+            }
             Self::DiskLow => Some("make room on the disk of store.spool, or lower store.low_disk"),
             Self::JournalInUse { .. } | Self::QueueInUse { .. } => {
                 Some("give each process a spool folder of its own")

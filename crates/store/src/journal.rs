@@ -1,13 +1,13 @@
 mod appender;
 mod segment;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use envelope::RelayId;
 
-use crate::files::{create_private_folder, sync_folder_of};
+use crate::files::{create_private_folder, open_lock, sync_folder_of};
 use crate::worker::Worker;
 use crate::{Event, StoreError, log};
 use appender::{Appender, Request};
@@ -125,8 +125,7 @@ impl Segment {
 
 fn lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join(LOCK);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(|e| StoreError::file("opening", &path, e))?;
+    let file = open_lock(&path).map_err(|e| StoreError::file("opening", &path, e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::JournalInUse { path: folder.to_owned() }),

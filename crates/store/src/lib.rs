@@ -10,8 +10,14 @@ mod queue;
 mod app_password;
 mod choice;
 mod event;
+mod feedback;
 mod message;
+mod privacy;
+mod revocation;
 mod sender;
+mod settling;
+mod submissions;
+mod suppression;
 mod text;
 
 mod error;
@@ -34,17 +40,27 @@ mod samples;
 pub use app_password::AppPassword;
 pub use choice::{ChoiceOrigin, SavedChoice};
 pub use error::StoreError;
-pub use event::{Event, StoredEvent};
+pub use event::{Event, EventKind, StoredEvent};
+pub use feedback::{Feedback, FeedbackKind, FeedbackLog, RecipientFeedback};
 pub use journal::Journal;
 pub use message::{
     LinkRecord, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, PartNote, RecipientAnswer,
     RecipientRecord,
 };
-pub use queue::{
-    Copies, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome,
-    RecipientState, SqliteQueue,
+pub use privacy::{
+    Keep, LastOpen, Named, Parties, Privacy, Purge, Purged, RecipientFacts, TracedMessage, Traces,
 };
-pub use recorder::{Recorded, Recorder};
+pub use queue::{
+    Copies, Footing, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient,
+    RecipientOutcome, RecipientState, SqliteQueue,
+};
+pub use recorder::{Figures, Recorded, Recorder};
+pub use revocation::{MOST_REVOCATIONS, Revocation, Revocations, StoredRevocation};
 pub use sender::SenderRecord;
+pub use settling::{EvidenceRule, Settlement, Settling};
 pub use sqlite::SqliteStore;
 pub use store::{MOST_APP_PASSWORDS, Store};
+pub use submissions::{MOST_SUBMISSION_ADDRESSES, SubmissionAddress, Submissions};
+pub use suppression::{
+    Suppression, SuppressionFilter, SuppressionReason, Suppressions, Unsubscription, suppression_key,
+};

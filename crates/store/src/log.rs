@@ -75,6 +75,14 @@ pub(crate) fn queue_disk_low(free: u64, low: u64) {
     tracing::error!(free, low, "the disk of the queue is nearly full: no new mail is taken into it");
 }
 
+/// A full disk, and what was kept for this: what came of handoffs goes into its room.
+pub(crate) fn reserve_given(file: &Path) {
+    tracing::error!(
+        file = %file.display(),
+        "the disk of the queue is full: its reserve is used now, and no new mail is taken until there is room"
+    );
+}
+
 pub(crate) fn queue_has_room() {
     tracing::info!("the queue takes mail again");
 }

@@ -1,7 +1,7 @@
 use envelope::{Choice, Reason, RelayId, Timestamp};
 use serde::Serialize;
 
-use crate::{ChoiceOrigin, text};
+use crate::{ChoiceOrigin, RecipientFeedback, text};
 
 /// One message: whose it is, what was done to it, what the provider said. Never its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -141,6 +141,8 @@ pub struct MessageSummary {
     pub clicks_by_people: u64,
     /// Clicks by machines.
     pub clicks_by_machines: u64,
+    /// What came back about its recipients: bounces and complaints.
+    pub feedback: Vec<RecipientFeedback>,
 }
 
 impl Default for MessageFilter {
@@ -166,6 +168,7 @@ mod tests {
             opens_by_machines: 2,
             clicks_by_people: 3,
             clicks_by_machines: 4,
+            feedback: vec![],
         };
         let expected = serde_json::json!({
             "id": id(1).to_string(),
@@ -198,6 +201,7 @@ mod tests {
             "opens_by_machines": 2,
             "clicks_by_people": 3,
             "clicks_by_machines": 4,
+            "feedback": [],
         });
         assert_eq!(serde_json::to_value(&summary).unwrap(), expected);
     }

@@ -4,6 +4,7 @@ mod json;
 mod keeping;
 mod read;
 mod recovery;
+mod reserve;
 mod room;
 mod salvage;
 mod schema;
@@ -112,8 +113,20 @@ pub trait Queue: Send + Sync {
     /// Everything that waits and is not held is due at `now`; how many messages.
     async fn flush(&self, now: Timestamp) -> Result<u64, StoreError>;
 
+    /// Writes something and syncs it, more than an outcome takes: what comes of a handoff can be written down then.
+    async fn prove_writable(&self) -> Result<Footing, StoreError>;
+
     /// Changes with every write of this process, and soon after those of others.
     fn changed(&self) -> watch::Receiver<u64>;
+}
+
+/// How surely what comes of handoffs can be written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Footing {
+    /// There is room kept for it, if the disk should be full.
+    Firm,
+    /// That room is used up: as much as was just proved, and no more. One handoff at a time.
+    Narrow,
 }
 
 /// A message to be queued, with its octets.

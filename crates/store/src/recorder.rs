@@ -1,3 +1,5 @@
+mod figures;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -9,6 +11,9 @@ use tokio::time::timeout;
 
 use crate::journal::Segment;
 use crate::{Event, Journal, Store, StoreError, log};
+use figures::{Counters, count};
+
+pub use figures::Figures;
 
 /// Records events: in the store, or in the journal when the store does not answer.
 ///
@@ -36,6 +41,7 @@ struct Shared {
     waiting: Semaphore,
     replaying: Mutex<()>,
     in_background: AtomicBool,
+    counters: Counters,
 }
 
 /// How long a pixel's answer waits for the store (decision 0004).
@@ -62,6 +68,7 @@ impl Recorder {
             waiting: Semaphore::new(MOST_WAITING),
             replaying: Mutex::default(),
             in_background: AtomicBool::new(false),
+            counters: Counters::default(),
         }))
     }
 
@@ -70,21 +77,28 @@ impl Recorder {
     /// Whoever may be given up half-way, as when a client goes away, calls this in a task of its own: dropped
     /// before it returns, the event may be nowhere.
     pub async fn record(&self, event: Event) -> Recorded {
-        let shared = &self.0;
-        let away = shared.away.load(Ordering::Relaxed);
-        if !away && shared.commit(&event).await.is_ok() {
-            return Recorded::Committed;
-        }
-        if shared.append(&event).await.is_ok() {
-            shared.replay_in_background();
-            return Recorded::Journaled;
-        }
-        // The last straw: it may be back by now.
-        if away && shared.commit(&event).await.is_ok() {
-            return Recorded::Committed;
-        }
-        log::event_lost(event.id, event.message);
-        Recorded::Lost
+        let (recorded, counters) = (self.0.record(event).await, &self.0.counters);
+        count(match recorded {
+            Recorded::Committed => &counters.committed,
+            Recorded::Journaled => &counters.journaled,
+            Recorded::Lost => &counters.lost,
+        });
+        recorded
+    }
+
+    /// Whoever called [`Recorder::record`] did not wait for its end.
+    pub fn answered_first(&self) {
+        count(&self.0.counters.answered_first);
+    }
+
+    /// Something happened that is not to be recorded.
+    pub fn left_out(&self) {
+        count(&self.0.counters.left_out);
+    }
+
+    /// What became of events so far.
+    pub fn figures(&self) -> Figures {
+        self.0.counters.read()
     }
 
     /// Writes what the journal holds to the store, and returns how many events that were.
@@ -102,6 +116,23 @@ impl Recorder {
 }
 
 impl Shared {
+    async fn record(self: &Arc<Self>, event: Event) -> Recorded {
+        let away = self.away.load(Ordering::Relaxed);
+        if !away && self.commit(&event).await.is_ok() {
+            return Recorded::Committed;
+        }
+        if self.append(&event).await.is_ok() {
+            self.replay_in_background();
+            return Recorded::Journaled;
+        }
+        // The last straw: it may be back by now.
+        if away && self.commit(&event).await.is_ok() {
+            return Recorded::Committed;
+        }
+        log::event_lost(event.id, event.message);
+        Recorded::Lost
+    }
+
     async fn commit(&self, event: &Event) -> Result<(), StoreError> {
         let _permit = self.waiting.try_acquire().map_err(|_| StoreError::Crowded)?;
         // Cut off here it may still be committed later, when the journal has it too: once, by its id.
@@ -144,8 +175,10 @@ impl Shared {
             if some.is_empty() {
                 break;
             }
-            replayed += some.len() as u64;
+            let these = some.len() as u64;
             self.commit_together(some, &mut segment).await?;
+            self.counters.replayed.fetch_add(these, Ordering::Relaxed);
+            replayed += these;
             self.away.store(false, Ordering::Relaxed);
             together = TOGETHER;
         }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use envelope::{
     Choice, ForwardPath, MailParameters, Mailbox, RcptParameters, Reason, RelayId, ReversePath, Timestamp,
 };
-use verdict::{Confidence, Judgement, Kind, Trust, Verdict};
+use verdict::{Confidence, Judgement, Trust, Verdict};
 
 use crate::{
-    ChoiceOrigin, Copies, Event, LinkRecord, MessageRecord, NewMessage, PartNote, QueueState, QueuedMessage,
-    QueuedRecipient, RecipientOutcome, RecipientRecord, RecipientState,
+    ChoiceOrigin, Copies, Event, EventKind, LinkRecord, MessageRecord, NewMessage, PartNote, QueueState,
+    QueuedMessage, QueuedRecipient, RecipientOutcome, RecipientRecord, RecipientState,
 };
 
 /// The `n`th id: ids sort by `n`.
@@ -38,12 +38,14 @@ pub(crate) fn open(n: u32, message: u32) -> Event {
     Event {
         id: id(1_000_000 + n),
         at: moment(n),
-        kind: Kind::Open,
+        kind: EventKind::Open,
         message: id(message),
         recipient: Some(0),
         link: None,
-        judgement: judgement(Verdict::Human),
+        about: None,
+        judgement: Some(judgement(Verdict::Human)),
         device: Some("Thunderbird on Linux".to_owned()),
+        place: None,
         address: Some("203.0.113.0".to_owned()),
         user_agent: Some("Mozilla/5.0 Thunderbird".to_owned()),
         evidence: "{}".to_owned(),
@@ -51,7 +53,22 @@ pub(crate) fn open(n: u32, message: u32) -> Event {
 }
 
 pub(crate) fn click(n: u32, message: u32, link: u16) -> Event {
-    Event { kind: Kind::Click, link: Some(link), ..open(n, message) }
+    Event { kind: EventKind::Click, link: Some(link), ..open(n, message) }
+}
+
+/// `about` is judged anew.
+pub(crate) fn verdict_on(n: u32, about: &Event, verdict: Verdict) -> Event {
+    Event {
+        id: id(2_000_000 + n),
+        at: moment(n),
+        kind: EventKind::Verdict,
+        about: Some(about.id),
+        judgement: Some(judgement(verdict)),
+        device: None,
+        address: None,
+        user_agent: None,
+        ..about.clone()
+    }
 }
 
 pub(crate) fn message(n: u32) -> MessageRecord {

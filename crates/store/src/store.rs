@@ -3,8 +3,8 @@ use envelope::{Choice, RelayId, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
-    AppPassword, Event, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice,
-    SenderRecord, StoreError, StoredEvent,
+    AppPassword, Event, FeedbackLog, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, Privacy,
+    Revocations, SavedChoice, SenderRecord, Settling, StoreError, StoredEvent, Submissions, Suppressions,
 };
 
 /// As many app passwords of one login are looked at: each costs a wrong guess some microseconds.
@@ -15,7 +15,9 @@ pub const MOST_APP_PASSWORDS: u32 = 100;
 /// `Ok` from a write means committed to disk. A caller that stops waiting has not taken its write back: it
 /// may still be committed later.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store:
+    Settling + FeedbackLog + Submissions + Revocations + Suppressions + Privacy + Send + Sync
+{
     /// Writes a message, its recipients and its links over whatever was known under the same id.
     async fn record_message(&self, record: MessageRecord) -> Result<(), StoreError>;
 

@@ -43,6 +43,22 @@ pub(crate) fn choice<S: Serializer>(choice: &Choice, to: S) -> Result<S::Ok, S::
     fields.end()
 }
 
+/// `#[serde(with = "text::maybe")]`: the displayed text or null, there and back.
+pub(crate) mod maybe {
+    use super::{Deserialize, Deserializer, Display, FromStr};
+
+    pub(crate) use super::optional as serialize;
+
+    pub(crate) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        let text: Option<String> = Option::deserialize(from)?;
+        text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+    }
+}
+
 /// A text that holds a JSON object shows as that object, any other as a string.
 pub(crate) mod json {
     use serde_json::Value;

@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use envelope::{RelayId, Timestamp};
 use rusqlite::Connection;
-use verdict::{Confidence, Judgement, Kind, Trust, Verdict};
-use waxseal_store::{Event, Journal, Recorded, Recorder, SqliteStore, Store};
+use verdict::{Confidence, Judgement, Trust, Verdict};
+use waxseal_store::{Event, EventKind, Journal, Recorded, Recorder, SqliteStore, Store};
 
 const ROUNDS: u32 = 20;
 const WRITERS: u32 = 16;
@@ -152,18 +152,20 @@ fn event(round: u32, writer: u32, n: u32) -> Event {
     Event {
         id: RelayId::new(at, random),
         at,
-        kind: Kind::Open,
+        kind: EventKind::Open,
         message: RelayId::from_bytes([1; 16]),
         recipient: None,
         link: None,
-        judgement: Judgement {
+        about: None,
+        judgement: Some(Judgement {
             verdict: Verdict::Human,
             confidence: Confidence::Weak,
             reasons: vec![],
             trust: Trust::default(),
             rules: String::new(),
-        },
+        }),
         device: None,
+        place: None,
         address: None,
         user_agent: None,
         evidence: "{}".to_owned(),

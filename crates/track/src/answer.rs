@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use envelope::Timestamp;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
@@ -19,6 +22,8 @@ const GIF: &[u8; 43] =
 
 const HTML: &str = "text/html; charset=utf-8";
 const HOUR: &str = "public, max-age=3600";
+/// RFC 9116 §2.5.5 recommends less than a year. It is computed anew each time, so it never runs out.
+const SECURITY_TXT_HOLDS: Duration = Duration::from_hours(24 * 90);
 const ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
@@ -46,6 +51,11 @@ pub(crate) fn not_found() -> Answer {
     html(StatusCode::NOT_FOUND, Bytes::from_static(page::NOT_FOUND.as_bytes()))
 }
 
+/// For a link that we signed and whose sender or operator took it back.
+pub(crate) fn revoked() -> Answer {
+    html(StatusCode::GONE, Bytes::from_static(page::REVOKED.as_bytes()))
+}
+
 /// For methods other than GET and HEAD.
 pub(crate) fn wrong_method() -> Answer {
     let mut answer = html(StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(page::WRONG_METHOD.as_bytes()));
@@ -63,6 +73,14 @@ pub(crate) fn home() -> Answer {
 /// For crawlers.
 pub(crate) fn robots() -> Answer {
     let body = Bytes::from_static(page::ROBOTS.as_bytes());
+    let mut answer = answer(StatusCode::OK, "text/plain; charset=utf-8", body);
+    set(&mut answer, CACHE_CONTROL, HOUR);
+    answer
+}
+
+/// Whom to tell about a weakness (RFC 9116).
+pub(crate) fn security_txt(contact: &str, now: Timestamp) -> Answer {
+    let body = Bytes::from(page::security_txt(contact, now.plus(SECURITY_TXT_HOLDS)));
     let mut answer = answer(StatusCode::OK, "text/plain; charset=utf-8", body);
     set(&mut answer, CACHE_CONTROL, HOUR);
     answer

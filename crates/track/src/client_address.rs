@@ -4,16 +4,31 @@ use hyper::HeaderMap;
 
 use crate::network::Network;
 
+/// Where a request came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visitor {
+    /// The other end of the connection, or what a proxy announced it to be (`proxy_header`); `None` if it
+    /// announced nobody.
+    pub(crate) peer: Option<IpAddr>,
+    /// Whether the connection came over TLS; `None` if nobody said.
+    pub(crate) tls: Option<bool>,
+}
+
 /// The client's address: the connection's, or what trusted proxies say.
 ///
 /// The addresses in `X-Forwarded-For` are walked from the right, where our own proxies wrote, and each is
 /// believed only because the one to its right is trusted; the first that is not is the client. What stands
 /// further left anybody can have written. If all are trusted it is the leftmost.
 ///
-/// `None` if a trusted proxy wrote something that is no address: then the proxy's own would only mislead.
-pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Option<IpAddr> {
+/// `None` if a trusted proxy wrote something that is no address: then the proxy's own would only mislead. Nor
+/// is there anybody to believe when the connection's own end is not known.
+pub(crate) fn client_address(
+    peer: Option<IpAddr>,
+    headers: &HeaderMap,
+    trusted: &[Network],
+) -> Option<IpAddr> {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
-    let mut address = peer.to_canonical();
+    let mut address = peer?.to_canonical();
     let lines = headers.get_all("x-forwarded-for").iter().rev();
     let mut entries = lines.flat_map(|line| line.as_bytes().rsplit(|octet| *octet == b','));
     while is_trusted(address) {
@@ -27,16 +42,16 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Netwo
 
 /// Did the client come over https? `None` if nobody who would know says so.
 pub(crate) fn client_https(
-    peer: IpAddr,
-    tls: bool,
+    peer: Option<IpAddr>,
+    tls: Option<bool>,
     headers: &HeaderMap,
     trusted: &[Network],
 ) -> Option<bool> {
-    if tls {
-        return Some(true);
+    if tls == Some(true) {
+        return tls;
     }
-    if !trusted.iter().any(|network| network.contains(peer)) {
-        return Some(false);
+    if !peer.is_some_and(|peer| trusted.iter().any(|network| network.contains(peer))) {
+        return tls;
     }
     match headers.get("x-forwarded-proto")?.as_bytes() {
         b"https" => Some(true),
@@ -90,7 +105,8 @@ mod tests {
             ("10.0.0.1", &["198.51.100.7,, ,"], Some("198.51.100.7"), "empty entries"),
         ];
         for (peer, lines, expected, name) in rows {
-            let found = client_address(peer.parse().unwrap(), &headers("x-forwarded-for", lines), &trusted);
+            let peer = Some(peer.parse().unwrap());
+            let found = client_address(peer, &headers("x-forwarded-for", lines), &trusted);
             assert_eq!(found, expected.map(|text| text.parse().unwrap()), "{name}");
         }
     }
@@ -109,7 +125,7 @@ mod tests {
         for (peer, tls, lines, expected) in rows {
             let headers = headers("x-forwarded-proto", lines);
             assert_eq!(
-                client_https(peer.parse().unwrap(), tls, &headers, &trusted),
+                client_https(Some(peer.parse().unwrap()), Some(tls), &headers, &trusted),
                 expected,
                 "{peer} {lines:?}"
             );
@@ -121,9 +137,10 @@ mod tests {
         fn whatever_is_written_a_stranger_is_where_he_is(octets in prop::collection::vec(any::<u8>(), 0..60)) {
             let Ok(value) = HeaderValue::from_bytes(&octets) else { return Ok(()) };
             let headers = HeaderMap::from_iter([("x-forwarded-for".parse().unwrap(), value)]);
-            let peer: IpAddr = "203.0.113.9".parse().unwrap();
+            let peer: Option<IpAddr> = Some("203.0.113.9".parse().unwrap());
             let (proxy, here) = ("10.0.0.0/8".parse().unwrap(), "203.0.113.0/24".parse().unwrap());
-            prop_assert_eq!(client_address(peer, &headers, &[proxy]), Some(peer));
+            prop_assert_eq!(client_address(peer, &headers, &[proxy]), peer);
+            prop_assert_eq!(client_address(None, &headers, &[proxy]), None);
             // From a proxy it may be anything, and no panic.
             let _ = client_address(peer, &headers, &[here]);
         }
@@ -133,7 +150,8 @@ mod tests {
             let client = IpAddr::V4((client | 0xc000_0000).into());
             let line = format!("{left}, {client}");
             let trusted = ["10.0.0.0/8".parse().unwrap()];
-            let found = client_address("10.0.0.1".parse().unwrap(), &headers("x-forwarded-for", &[&line]), &trusted);
+            let peer = Some("10.0.0.1".parse().unwrap());
+            let found = client_address(peer, &headers("x-forwarded-for", &[&line]), &trusted);
             prop_assert_eq!(found, Some(client));
         }
     }

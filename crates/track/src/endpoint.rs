@@ -3,11 +3,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envelope::Clock;
-use seal::Keys;
+use seal::{Keys, SelfCookie};
 use store::Recorder;
 use verdict::Rules;
 
 use crate::network::Network;
+use crate::revoked::Revoked;
+use crate::surroundings::Surroundings;
 
 /// What [`crate::serve`] answers with.
 #[derive(Clone)]
@@ -18,10 +20,21 @@ pub struct Endpoint {
     pub rules: Arc<Rules>,
     /// Records what happened. `None`: this node has the keys only, it answers and records nothing.
     pub recorder: Option<Arc<Recorder>>,
+    /// What else is known about a hit. `None`: it is judged by its request alone.
+    pub surroundings: Option<Arc<Surroundings>>,
+    /// Opens the cookie of senders who are signed in at the console.
+    pub self_cookie: SelfCookie,
+    /// Links that are to lead nowhere any more.
+    pub revoked: Arc<Revoked>,
     /// The time of events.
     pub clock: Arc<dyn Clock>,
     /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<Network>,
+    /// Their connections begin with a header of the PROXY protocol, version 1 or 2; one that does not is
+    /// closed. A stranger's connection that does is not believed: to it the header is a malformed request.
+    pub proxy_protocol: bool,
+    /// `mailto:` or `https:`: whom to tell about a weakness (RFC 9116). `None`: there is no security.txt.
+    pub contact: Option<String>,
     /// How much of a client's address is stored.
     pub keep_address: KeepAddress,
     /// How much of a client's user agent is stored.
@@ -59,20 +72,40 @@ pub enum KeepAgent {
 /// How much is borne at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections; further ones wait in the system's queue until one goes.
+    /// Connections. For a further one the one that has been idle for longest has to go.
     pub max_connections: usize,
+    /// Connections of one address (of IPv6: one /64) that does not carry others. For a further one its own
+    /// that has been idle for longest has to go.
+    pub max_connections_per_address: usize,
+    /// Requests on one connection; the last is told that it is closed.
+    pub max_requests_per_connection: u32,
     /// A request's line and header fields, in octets; more is answered with 431. 8,192 at least. A tracking
     /// host below the sender's own domain is sent that domain's cookies too, so the default is generous.
     pub max_header_octets: usize,
     /// Events on their way to the store. One more waits for its turn, then is answered without being
     /// recorded; the log says so.
     pub max_recordings: usize,
+    /// Hits of one address (of IPv6: one /64) that are recorded; those beyond are answered all the same, and
+    /// the log says so. Not for addresses that the rules know to carry many people: image proxies, relays,
+    /// web gateways, mail filters.
+    pub per_address: Option<Quota>,
+    /// Hits of one pixel or link that are recorded, so that one URL cannot fill the disk.
+    pub per_url: Option<Quota>,
+}
+
+/// So many in so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// How many.
+    pub requests: u32,
+    /// In which time. Counting begins anew after it.
+    pub per: Duration,
 }
 
 /// How long we wait, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// For the TLS handshake.
+    /// For the PROXY protocol's header, and again for the TLS handshake.
     pub handshake: Duration,
     /// For a request, from when we begin to wait for it to the end of its header. So it is also how long a
     /// connection may stay idle.
@@ -90,11 +123,16 @@ impl Endpoint {
     /// truncated, agents reduced to their family.
     pub fn new(keys: Arc<Keys>, recorder: Option<Arc<Recorder>>, clock: Arc<dyn Clock>) -> Self {
         Self {
+            surroundings: None,
+            self_cookie: SelfCookie::new(&keys),
             keys,
             rules: Arc::new(Rules::builtin()),
             recorder,
+            revoked: Arc::default(),
             clock,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            contact: None,
             keep_address: KeepAddress::default(),
             keep_agent: KeepAgent::default(),
             limits: Limits::default(),
@@ -105,7 +143,15 @@ impl Endpoint {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_connections: 512, max_header_octets: 32_768, max_recordings: 1_024 }
+        Self {
+            max_connections: 512,
+            max_connections_per_address: 64,
+            max_requests_per_connection: 1_000,
+            max_header_octets: 32_768,
+            max_recordings: 1_024,
+            per_address: Some(Quota { requests: 120, per: Duration::from_mins(1) }),
+            per_url: Some(Quota { requests: 2_000, per: Duration::from_hours(1) }),
+        }
     }
 }
 
@@ -127,6 +173,8 @@ impl fmt::Debug for Endpoint {
             .field("keys", &self.keys)
             .field("records", &self.recorder.is_some())
             .field("trusted_proxies", &self.trusted_proxies)
+            .field("proxy_protocol", &self.proxy_protocol)
+            .field("contact", &self.contact)
             .field("keep_address", &self.keep_address)
             .field("keep_agent", &self.keep_agent)
             .field("limits", &self.limits)

@@ -4,9 +4,11 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
-use store::Event;
+use store::{Event, StoreError};
 use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
+
+use crate::endpoint::Quota;
 
 pub(crate) fn listening(at: SocketAddr, tls: bool) {
     info!(%at, tls, "tracking endpoint listens");
@@ -18,17 +20,49 @@ pub(crate) fn hit(event: &Event) {
         message = %event.message,
         recipient = event.recipient,
         link = event.link,
-        verdict = event.judgement.verdict.code(),
+        verdict = event.judgement.as_ref().map(|judged| judged.verdict.code()),
         "hit"
     );
 }
 
-pub(crate) fn answered_first() {
-    warn!("a hit was answered before it was recorded: the store and the journal are slow");
+pub(crate) fn judged_anew(event: &Event) {
+    debug!(
+        about = event.about.map(tracing::field::display),
+        message = %event.message,
+        verdict = event.judgement.as_ref().map(|judged| judged.verdict.code()),
+        "judged anew"
+    );
 }
 
-pub(crate) fn crowded() {
-    warn!("a hit was answered and not recorded: too many wait for the store already");
+pub(crate) fn not_settled(error: &StoreError) {
+    warn!(%error, "events wait to be settled: the store fails");
+}
+
+pub(crate) fn answered_first(hits: u64) {
+    warn!(hits, "hits were answered before they were on disk: the store and the journal are slow");
+}
+
+pub(crate) fn crowded(hits: u64) {
+    warn!(hits, "hits were answered and not recorded: too many wait for the store already");
+}
+
+pub(crate) fn beyond_address(hits: u64, quota: Quota) {
+    warn!(
+        hits,
+        requests = quota.requests,
+        per = ?quota.per,
+        "hits were answered and not recorded: more than `limits.tracking_per_ip` from one address; if that is a proxy \
+         of yours, name it in `tracking.trusted_proxies`"
+    );
+}
+
+pub(crate) fn beyond_url(hits: u64, quota: Quota) {
+    warn!(
+        hits,
+        requests = quota.requests,
+        per = ?quota.per,
+        "hits were answered and not recorded: more than `limits.tracking_per_url` of one pixel or link"
+    );
 }
 
 pub(crate) fn recording_panicked(error: &JoinError) {
@@ -39,12 +73,24 @@ pub(crate) fn no_randomness(error: getrandom::Error) {
     error!(%error, "a hit was answered and not recorded: the system gives no random octets");
 }
 
+pub(crate) fn revocations_unknown(error: &StoreError) {
+    warn!(%error, "the store does not say what is revoked: what was known stays in force");
+}
+
 pub(crate) fn not_accepted(error: &io::Error) {
     warn!(%error, "tracking endpoint cannot accept a connection");
 }
 
 pub(crate) fn no_handshake(error: &io::Error) {
     debug!(%error, "no TLS handshake with a client of the tracking endpoint");
+}
+
+pub(crate) fn no_proxy_header(error: &io::Error) {
+    warn!(%error, "a trusted proxy's connection does not begin with a header of the PROXY protocol: it was closed");
+}
+
+pub(crate) fn sent_away() {
+    debug!("an idle connection of the tracking endpoint made place for another");
 }
 
 pub(crate) fn broken(error: &hyper::Error) {

@@ -1,46 +1,18 @@
-use std::net::IpAddr;
-
 use envelope::{RelayId, Timestamp};
 use hyper::header::USER_AGENT;
 use hyper::http::request::Parts;
 use seal::{LinkToken, PixelToken, Recipient};
-use serde_json::json;
 use store::Event;
-use verdict::{Context, Evidence, Kind};
+use verdict::{Context, Evidence, Judgement, Kind, Verdict};
 
-use crate::client_address::{client_address, client_https};
+use crate::client_address::{Visitor, client_address, client_https};
 use crate::endpoint::{Endpoint, KeepAddress, KeepAgent};
+use crate::self_cookie::signed_in;
+use crate::settling::KeptEvidence;
+use crate::surroundings::{MessageFacts, Seen, Source};
 
 /// A user agent longer than this is cut: no honest one is, and rules and store should not carry it.
 const MAX_AGENT_OCTETS: usize = 1_000;
-/// Header fields whose presence says something about who asks.
-const TELLING_NAMES: [&str; 22] = [
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "cache-control",
-    "connection",
-    "cookie",
-    "dnt",
-    "from",
-    "pragma",
-    "purpose",
-    "range",
-    "referer",
-    "sec-ch-ua",
-    "sec-ch-ua-platform",
-    "sec-fetch-dest",
-    "sec-fetch-mode",
-    "sec-fetch-site",
-    "sec-fetch-user",
-    "sec-gpc",
-    "sec-purpose",
-    "upgrade-insecure-requests",
-    "user-agent",
-];
-/// Names of header fields that are kept, all together.
-const MAX_NAMES_OCTETS: usize = 1_000;
-
 /// A pixel or a link of ours was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hit {
@@ -48,13 +20,6 @@ pub(crate) struct Hit {
     message: RelayId,
     recipient: Recipient,
     link: Option<u16>,
-}
-
-/// Where a request came in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Visitor {
-    pub(crate) peer: IpAddr,
-    pub(crate) tls: bool,
 }
 
 impl Hit {
@@ -67,6 +32,10 @@ impl Hit {
         Self { kind: Kind::Click, message: token.message, recipient: token.recipient, link }
     }
 
+    pub(crate) fn message(&self) -> RelayId {
+        self.message
+    }
+
     /// Judges the hit with all that is known, then keeps as much as may be kept.
     ///
     /// # Errors
@@ -77,23 +46,27 @@ impl Hit {
         visitor: Visitor,
         request: &Parts,
         endpoint: &Endpoint,
+        message: Option<&MessageFacts>,
     ) -> Result<Event, getrandom::Error> {
         let mut random = [0; 10];
         getrandom::fill(&mut random)?;
-        let evidence = self.evidence(at, visitor, request, endpoint);
-        let judgement = endpoint.rules.judge(&evidence);
+        let id = RelayId::new(at, random);
+        let mut evidence = self.evidence(at, visitor, request, endpoint);
+        let signed_in = signed_in(&endpoint.self_cookie, &request.headers, at);
+        evidence.context.self_cookie_valid =
+            signed_in.zip(message).map(|(address, message)| message.is_sender(&address));
+        let judgement = self.judgement(id, at, &mut evidence, endpoint, message);
         let agent = evidence.user_agent.as_deref();
         let device = || agent.and_then(verdict::device).map(|device| device.to_string());
         Ok(Event {
-            id: RelayId::new(at, random),
+            id,
             at,
-            kind: self.kind,
+            kind: self.kind.into(),
             message: self.message,
-            recipient: match self.recipient {
-                Recipient::Index(index) => Some(index),
-                Recipient::Shared => None,
-            },
+            recipient: self.recipient(),
             link: self.link,
+            about: None,
+            place: None,
             device: match endpoint.keep_agent {
                 KeepAgent::None => None,
                 // Where the agent is not the person's own it must not be shown as if it were.
@@ -109,9 +82,48 @@ impl Hit {
                 KeepAgent::Family => device(),
                 KeepAgent::Full => evidence.user_agent.clone(),
             },
-            evidence: kept(&evidence),
-            judgement,
+            evidence: KeptEvidence::of(&evidence, endpoint.keep_address).to_json(),
+            judgement: Some(judgement),
         })
+    }
+
+    /// With what others say about it by now; and others will hear of it.
+    fn judgement(
+        self,
+        id: RelayId,
+        at: Timestamp,
+        evidence: &mut Evidence,
+        endpoint: &Endpoint,
+        message: Option<&MessageFacts>,
+    ) -> Judgement {
+        let Some(surroundings) = &endpoint.surroundings else { return endpoint.rules.judge(evidence) };
+        let recipient = self.recipient();
+        let mut seen = Seen {
+            event: id,
+            at: at.unix_millis(),
+            kind: self.kind,
+            message: self.message,
+            recipient,
+            link: self.link,
+            source: evidence.address.map(Source::of),
+            address: evidence.address.map(|address| address.to_canonical()),
+            agent: surroundings.agent(evidence.user_agent.as_deref()),
+            reader: surroundings.reader(message.and_then(|message| message.recipient(recipient))),
+            person: false,
+            honeypot: false,
+        };
+        surroundings.fill(evidence, &seen, message, &endpoint.rules);
+        let judgement = endpoint.rules.judge(evidence);
+        seen.person = judgement.verdict == Verdict::Human;
+        surroundings.saw(seen);
+        judgement
+    }
+
+    fn recipient(self) -> Option<u16> {
+        match self.recipient {
+            Recipient::Index(index) => Some(index),
+            Recipient::Shared => None,
+        }
     }
 
     fn evidence(self, at: Timestamp, visitor: Visitor, request: &Parts, endpoint: &Endpoint) -> Evidence {
@@ -130,31 +142,6 @@ impl Hit {
             ..Evidence::new(self.kind)
         }
     }
-}
-
-/// What of the evidence is stored beside address and agent: nothing that a person could be known by.
-fn kept(evidence: &Evidence) -> String {
-    let mut left = MAX_NAMES_OCTETS;
-    let names: Vec<&str> = evidence
-        .headers
-        .iter()
-        .flatten()
-        .map(|(name, _)| name.as_str())
-        // Others say nothing to a verdict, and a client could fill the store with them.
-        .filter(|name| TELLING_NAMES.contains(name))
-        .take_while(|name| {
-            let fits = left.checked_sub(name.len());
-            left = fits.unwrap_or(0);
-            fits.is_some()
-        })
-        .collect();
-    json!({
-        "method": evidence.method,
-        "headers": names,
-        "https": evidence.context.https,
-        "since_accept_ms": evidence.since_accept_ms,
-    })
-    .to_string()
 }
 
 /// Milliseconds since 1970 at which an id was made: the first 48 bits (RFC 9562 §5.7).

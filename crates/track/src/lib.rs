@@ -11,16 +11,31 @@ mod server;
 mod endpoint;
 mod network;
 
+mod place;
+mod proxy_header;
+
 mod client_address;
 mod hit;
+mod meter;
+mod request_path;
+mod revoked;
+mod unrecorded;
 mod visit;
+
+mod self_cookie;
+mod settling;
+mod surroundings;
 
 mod answer;
 mod page;
 
+mod courteous;
 mod event;
 mod guarded;
 
-pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits};
+pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits, Quota};
 pub use network::{Network, NetworkError};
+pub use revoked::Revoked;
 pub use server::serve;
+pub use settling::{Change, Correction, CorrectionError, Reclassified, Reclassifier, Settler, correct};
+pub use surroundings::Surroundings;

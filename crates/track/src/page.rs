@@ -1,5 +1,7 @@
 //! The pages of the tracking host. No script, no image, nothing from elsewhere, nothing about the installation.
 
+use envelope::Timestamp;
+
 /// `/`: what this host is, for people and for those who review hosts.
 pub(crate) const HOME: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
@@ -24,6 +26,17 @@ pub(crate) const NOT_FOUND: &str = concat!(
     "</body>\n</html>\n"
 );
 
+/// What a link that was taken back gets. It says nothing of where it led.
+pub(crate) const REVOKED: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
+    "<meta name=\"color-scheme\" content=\"light dark\">\n<title>Link stopped</title>\n</head>\n<body>\n",
+    "<h1>This link was stopped</h1>\n",
+    "<p>Whoever sent it, or the operator of this host, took it back after it was sent. Ask the person who sent you the \
+     mail.</p>\n",
+    "</body>\n</html>\n"
+);
+
 /// What a method other than GET and HEAD gets.
 pub(crate) const WRONG_METHOD: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Not allowed</title>\n</head>\n<body>\n",
@@ -33,6 +46,11 @@ pub(crate) const WRONG_METHOD: &str = concat!(
 
 /// `/robots.txt`: crawlers may read what this host is, and follow nobody's links.
 pub(crate) const ROBOTS: &str = "User-agent: *\nDisallow: /o/\nDisallow: /c/\n";
+
+/// `/.well-known/security.txt`. The contact is the operator's, without control characters.
+pub(crate) fn security_txt(contact: &str, expires: Timestamp) -> String {
+    format!("Contact: {contact}\r\nExpires: {expires}\r\nPreferred-Languages: en\r\n")
+}
 
 /// The page under a redirect, for programs that show it.
 pub(crate) fn moved(target: &str) -> String {

@@ -7,9 +7,12 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{self, Answer};
+use crate::client_address::{Visitor, client_address};
 use crate::endpoint::Endpoint;
 use crate::event;
-use crate::hit::{Hit, Visitor};
+use crate::hit::Hit;
+use crate::request_path::request_path;
+use crate::unrecorded::Unrecorded;
 
 /// Answers requests.
 #[derive(Clone)]
@@ -17,66 +20,120 @@ pub(crate) struct Desk {
     pub(crate) endpoint: Arc<Endpoint>,
     /// Bounds the events on their way to the store.
     pub(crate) recordings: Arc<Semaphore>,
+    pub(crate) unrecorded: Arc<Unrecorded>,
+}
+
+/// What stands at a path.
+enum Door<'a> {
+    /// Whatever follows: an error would be kept by image proxies, and shown as a broken image.
+    Pixel(&'a str),
+    Link(&'a str),
+    Home,
+    Robots,
+    SecurityTxt(&'a str),
+    Icon,
 }
 
 impl Desk {
     /// One request, from the end of its header to the answer we owe. The query and the body are not looked at.
     pub(crate) async fn answer(&self, visitor: Visitor, request: Parts) -> Answer {
-        let keys = &self.endpoint.keys;
-        let path = request.uri.path();
-        let reads = matches!(request.method, Method::GET | Method::HEAD);
+        // Owned, because the request goes to the recording.
+        let path = request_path(request.uri.path()).into_owned();
+        let Some(door) = self.door(&path) else { return answer::not_found() };
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            return answer::wrong_method();
+        }
+        match door {
+            Door::Pixel(token) => self.pixel(token, visitor, request).await,
+            Door::Link(token) => self.link(token, visitor, request).await,
+            Door::Home => answer::home(),
+            Door::Robots => answer::robots(),
+            Door::SecurityTxt(contact) => answer::security_txt(contact, self.endpoint.clock.now()),
+            Door::Icon => answer::no_icon(),
+        }
+    }
+
+    fn door<'a>(&'a self, path: &'a str) -> Option<Door<'a>> {
         if let Some(token) = path.strip_prefix(PIXEL_PATH) {
-            if !reads {
-                return answer::wrong_method();
-            }
-            if let Some(token) = keys.open_pixel(token) {
-                self.record(Hit::open(&token), visitor, request).await;
-            }
-            // An error would be kept by image proxies, and shown as a broken image.
-            return answer::pixel();
+            return Some(Door::Pixel(token));
         }
         if let Some(token) = path.strip_prefix(LINK_PATH) {
-            if !reads {
-                return answer::wrong_method();
-            }
-            let Some(token) = keys.open_link(token) else { return answer::not_found() };
-            self.record(Hit::click(&token), visitor, request).await;
-            return answer::redirect(&token.target);
+            return Some(Door::Link(token));
         }
         match path {
-            "/" | "/robots.txt" | "/favicon.ico" if !reads => answer::wrong_method(),
-            "/" => answer::home(),
-            "/robots.txt" => answer::robots(),
-            "/favicon.ico" => answer::no_icon(),
-            _ => answer::not_found(),
+            "/" => Some(Door::Home),
+            "/robots.txt" => Some(Door::Robots),
+            "/.well-known/security.txt" => self.endpoint.contact.as_deref().map(Door::SecurityTxt),
+            "/favicon.ico" => Some(Door::Icon),
+            _ => None,
         }
+    }
+
+    async fn pixel(&self, token: &str, visitor: Visitor, request: Parts) -> Answer {
+        let opened = self.endpoint.keys.open_pixel(token);
+        if let Some(opened) = opened.filter(|opened| !self.endpoint.revoked.pixel(opened)) {
+            self.record(token, Hit::open(&opened), visitor, request).await;
+        }
+        answer::pixel()
+    }
+
+    async fn link(&self, token: &str, visitor: Visitor, request: Parts) -> Answer {
+        let Some(opened) = self.endpoint.keys.open_link(token) else { return answer::not_found() };
+        if self.endpoint.revoked.link(&opened) {
+            return answer::revoked();
+        }
+        self.record(token, Hit::click(&opened), visitor, request).await;
+        answer::redirect(&opened.target)
     }
 
     /// Records the hit, and returns when it is on disk, or when the client has waited long enough.
     ///
     /// It goes on in a task of its own: it is not given up when the client goes away or has its answer, and if
     /// it panics the client has its answer too.
-    async fn record(&self, hit: Hit, visitor: Visitor, request: Parts) {
+    async fn record(&self, token: &str, hit: Hit, visitor: Visitor, request: Parts) {
         let Some(recorder) = self.endpoint.recorder.clone() else { return };
+        if !self.may_be_recorded(token, visitor, &request) {
+            return recorder.left_out();
+        }
         let (at, endpoint) = (self.endpoint.clock.now(), Arc::clone(&self.endpoint));
         let deadline = Instant::now() + endpoint.deadlines.recording;
         let place = timeout_at(deadline, Arc::clone(&self.recordings).acquire_owned()).await;
-        let Ok(Ok(place)) = place else { return event::crowded() };
-        let recording = tokio::spawn(async move {
-            match hit.judged(at, visitor, &request, &endpoint) {
-                Ok(event) => {
-                    event::hit(&event);
-                    // What is lost, the recorder tells the log.
-                    recorder.record(event).await;
+        let Ok(Ok(place)) = place else {
+            self.unrecorded.crowded.one_more();
+            return recorder.left_out();
+        };
+        let recording = {
+            let recorder = Arc::clone(&recorder);
+            tokio::spawn(async move {
+                let message = match &endpoint.surroundings {
+                    Some(surroundings) => surroundings.message_quickly(hit.message(), at).await,
+                    None => None,
+                };
+                match hit.judged(at, visitor, &request, &endpoint, message.as_deref()) {
+                    Ok(event) => {
+                        event::hit(&event);
+                        // What is lost, the recorder tells the log.
+                        recorder.record(event).await;
+                    }
+                    Err(error) => event::no_randomness(error),
                 }
-                Err(error) => event::no_randomness(error),
-            }
-            drop(place);
-        });
+                drop(place);
+            })
+        };
         match timeout_at(deadline, recording).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => event::recording_panicked(&error),
-            Err(_) => event::answered_first(),
+            Err(_) => {
+                self.unrecorded.answered_first.one_more();
+                recorder.answered_first();
+            }
         }
+    }
+
+    /// Not what one address or one URL does too often: see [`crate::Limits`].
+    fn may_be_recorded(&self, token: &str, visitor: Visitor, request: &Parts) -> bool {
+        let address = client_address(visitor.peer, &request.headers, &self.endpoint.trusted_proxies);
+        let alone = address.filter(|address| !self.endpoint.rules.carries_many(*address));
+        self.unrecorded.admits(alone, &token)
     }
 }

@@ -133,9 +133,9 @@ async fn every_changed_character_leads_nowhere() {
             let token = String::from_utf8(token).unwrap();
             let answer = client.ask("GET", &format!("/c/{token}"), &[]).await;
             asked += 1;
-            // What may not stand in a URL at all is not even routed, and ends the connection.
-            if b"`^{}|\\".contains(&other) && answer.status() == 400 {
-                assert_eq!((answer.field("Location"), answer.body.len()), (None, 0), "{token}");
+            // What may not stand in a URL at all ends the connection; and each has its last request.
+            if answer.field("Connection") == Some("close") {
+                assert_eq!((answer.status(), answer.field("Location")), (404, None), "{token}");
                 client = site.client().await;
             } else {
                 assert_not_found(&answer, &token);
@@ -185,6 +185,10 @@ async fn the_query_and_the_form_of_the_address_do_not_matter() {
         format!("/c/{good}?utm_source=x&url=https://evil.example/"),
         format!("/c/{good}?"),
         format!("http://t.example.com/c/{good}"),
+        format!("http://another.example/c/{good}"),
+        // RFC 3986 §6.2.2.2: the same URL.
+        format!("/%63/%{:02X}{}", good.as_bytes()[0], &good[1..]),
+        format!("/c/{}", good.bytes().map(|octet| format!("%{octet:02x}")).collect::<String>()),
     ] {
         let answer = site.ask("GET", &path).await;
         assert_eq!((answer.status(), answer.field("Location")), (302, Some(TARGET)), "{path}");
@@ -222,6 +226,8 @@ async fn the_few_other_pages() {
     assert_eq!((robots.status(), robots.field("Content-Type")), (200, Some("text/plain; charset=utf-8")));
     assert_eq!(robots.body, b"User-agent: *\nDisallow: /o/\nDisallow: /c/\n");
 
+    assert_not_found(&site.ask("GET", "/.well-known/security.txt").await, "nobody is named");
+
     let icon = site.ask("GET", "/favicon.ico").await;
     assert_eq!(icon.lines(), ["HTTP/1.1 204 No Content", "Cache-Control: public, max-age=86400"]);
 }
@@ -236,4 +242,17 @@ async fn there_is_never_a_cookie() {
         assert!(!answer.head.to_ascii_lowercase().contains("cookie"), "{path}");
         assert_eq!(answer.field("Etag").or(answer.field("Last-Modified")), None, "{path}");
     }
+}
+
+#[tokio::test]
+async fn whom_to_tell_about_a_weakness() {
+    let contact = Some("mailto:security@example.com".to_owned());
+    let site = Site::start(waxseal_track::Endpoint { contact, ..site::endpoint(None) }).await;
+    let answer = site.ask("GET", "/.well-known/security.txt").await;
+    assert_eq!((answer.status(), answer.field("Content-Type")), (200, Some("text/plain; charset=utf-8")));
+    let text = String::from_utf8(answer.body).unwrap();
+    // 90 days after the clock's 2026-11-24.
+    let expected = "Contact: mailto:security@example.com\r\nExpires: 2027-02-22T";
+    assert!(text.starts_with(expected), "{text}");
+    assert_eq!(site.ask("POST", "/.well-known/security.txt").await.status(), 405);
 }

@@ -13,12 +13,12 @@ use site::{
     ACCEPTED, Client, Does, FIREFOX, Fake, LATER, PATIENCE, Site, TARGET, clock, endpoint, keys, link_token,
     message, pixel_token, recorder,
 };
-use store::{Event, SqliteStore, Store};
+use store::{Event, EventKind, SqliteStore, Store};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use verdict::{Kind, Verdict};
+use verdict::Verdict;
 use waxseal_track::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits};
 
 /// The answer never waits longer than 300 ms for the store; the rest is this machine being busy.
@@ -77,8 +77,8 @@ async fn an_open_and_a_click_are_in_sqlite_when_the_answer_is_there() {
     let events: Vec<Event> =
         store.events_of(message()).await.unwrap().into_iter().map(|event| event.event).collect();
     let (open, click) = (&events[0], &events[1]);
-    assert_eq!((open.kind, open.recipient, open.link), (Kind::Open, Some(1), None));
-    assert_eq!((click.kind, click.recipient, click.link), (Kind::Click, Some(1), Some(2)));
+    assert_eq!((open.kind, open.recipient, open.link), (EventKind::Open, Some(1), None));
+    assert_eq!((click.kind, click.recipient, click.link), (EventKind::Click, Some(1), Some(2)));
     assert_eq!(open.at, ACCEPTED.plus(LATER));
     assert_ne!(open.id, events[2].id);
     site.stop().await;
@@ -112,7 +112,7 @@ async fn head_is_recorded_as_what_it_is() {
     for path in [format!("/o/{}", pixel_token()), format!("/c/{}", link_token())] {
         let (folder, store) = (TempDir::new().unwrap(), Fake::new(Does::Keep));
         let event = recorded(behind_a_proxy(&store, &folder), &store, "HEAD", &path, &fields()).await;
-        assert_eq!(event.judgement.verdict, Verdict::Scanner, "{path}");
+        assert_eq!(event.judgement.unwrap().verdict, Verdict::Scanner, "{path}");
         let evidence: Value = serde_json::from_str(&event.evidence).unwrap();
         assert_eq!(evidence["method"], "HEAD");
     }

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use waxseal_verdict::{Evidence, Kind, NetworkLists, Rules, device};
+use waxseal_verdict::{Evidence, Kind, Lists, Rules, device};
 
 const HITS: &[(&str, Kind, &str, &str)] = &[
     (
@@ -37,8 +37,8 @@ const ROUNDS: u32 = 100_000;
 
 fn main() {
     let start = Instant::now();
-    let lists = NetworkLists::builtin();
-    println!("network lists        {:>9.2?}", start.elapsed());
+    let lists = Lists::builtin();
+    println!("lists                {:>9.2?}", start.elapsed());
 
     let start = Instant::now();
     let rules = Rules::parse_with(Rules::builtin_text(), &lists).expect("the built-in rules parse");

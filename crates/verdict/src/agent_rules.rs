@@ -3,8 +3,9 @@ use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use crate::Kind;
 use crate::crawlers::{self, Crawlers};
 use crate::finding::{Finding, Outcome};
+use crate::lists::Lists;
 use crate::networks::{Networks, Standing, Whereabouts};
-use crate::reading::{Mistakes, Section};
+use crate::reading::{Mistakes, Section, Step};
 use crate::stage::Stage;
 
 /// The `[[ua]]` blocks: what an agent's words say, together with where it comes from.
@@ -57,7 +58,12 @@ pub(crate) struct AgentMatches {
 }
 
 impl AgentRules {
-    pub(crate) fn read(sections: Vec<Section<'_>>, networks: &Networks, mistakes: &Mistakes) -> Self {
+    pub(crate) fn read(
+        sections: Vec<Section<'_>>,
+        networks: &Networks,
+        lists: &Lists,
+        mistakes: &Mistakes,
+    ) -> Self {
         let mut rules = Vec::new();
         let mut patterns = Patterns::default();
         let mut crawlers = None;
@@ -68,7 +74,7 @@ impl AgentRules {
             let stage = section
                 .code("stage", |code| Stage::from_code(code).filter(|stage| stage.is_about_agents()))
                 .unwrap_or(Stage::ScannerUa);
-            let matcher = read_matcher(&section, &mut patterns, &mut crawlers);
+            let matcher = read_matcher(&section, lists, &mut patterns, &mut crawlers);
             let is_bot_list = section.optional("bot_list").unwrap_or(false);
             let kinds =
                 section.codes("kinds", Kind::from_code).unwrap_or_else(|| vec![Kind::Open, Kind::Click]);
@@ -205,6 +211,7 @@ impl Judging {
 /// Reads the one of `exact`, `contains`, `regex` and `list` that a block has.
 fn read_matcher(
     section: &Section<'_>,
+    lists: &Lists,
     patterns: &mut Patterns,
     crawlers: &mut Option<Crawlers>,
 ) -> Option<Matcher> {
@@ -232,11 +239,13 @@ fn read_matcher(
                 section.wrong("list", format_args!("there is no list \"{name}\""));
                 return None;
             }
+            // A list we have not got: verdicts get less certain, and that is all.
+            let list = lists.crawlers()?;
             let dropped = dropped.unwrap_or_default();
-            for pattern in dropped.iter().filter(|pattern| !Crawlers::has(pattern)) {
+            for pattern in dropped.iter().filter(|pattern| !Crawlers::has(list, pattern)) {
                 section.wrong("drop_patterns", format_args!("\"{pattern}\" is not in the list"));
             }
-            *crawlers = Some(Crawlers::without(dropped));
+            *crawlers = Some(Crawlers::without(list.clone(), dropped));
             return Some(Matcher::CrawlerList);
         }
         _ => {
@@ -244,27 +253,33 @@ fn read_matcher(
             return None;
         }
     };
-    patterns.0.push((section.name_of("regex"), pattern));
+    patterns.0.push(Pattern { name: section.name_of("regex"), steps: section.steps_to("regex"), pattern });
     Some(Matcher::Pattern(patterns.0.len() - 1))
 }
 
 /// Every block's pattern, with the place it stands at.
 #[derive(Default)]
-struct Patterns(Vec<(String, String)>);
+struct Patterns(Vec<Pattern>);
+
+struct Pattern {
+    name: String,
+    steps: Vec<Step>,
+    pattern: String,
+}
 
 impl Patterns {
     fn build(&self, mistakes: &Mistakes) -> RegexSet {
         // Agents are octets, mostly ASCII; and octet classes are quicker.
-        let set = RegexSetBuilder::new(self.0.iter().map(|(_, pattern)| pattern))
+        let set = RegexSetBuilder::new(self.0.iter().map(|one| &one.pattern))
             .unicode(false)
             .size_limit(8 << 20)
             .build();
         set.unwrap_or_else(|together| {
             // One by one only now: it takes as long again.
             let wrong: Vec<_> =
-                self.0.iter().filter_map(|(at, pattern)| Some((at, compile(pattern).err()?))).collect();
-            for (at, error) in &wrong {
-                mistakes.add(format_args!("{at}: {}", one_line(error)));
+                self.0.iter().filter_map(|one| Some((one, compile(&one.pattern).err()?))).collect();
+            for (one, error) in &wrong {
+                mistakes.add_at(one.steps.clone(), format_args!("{}: {}", one.name, one_line(error)));
             }
             if wrong.is_empty() {
                 mistakes.add(format_args!("ua: all patterns together: {}", one_line(&together)));

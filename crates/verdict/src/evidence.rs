@@ -1,8 +1,8 @@
 use std::net::IpAddr;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use crate::Kind;
+use crate::{Kind, lenient};
 
 /// One hit on the tracking endpoint, as it was seen. Kept so that later rules can judge it anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,43 +39,61 @@ pub struct Evidence {
 #[serde(default)]
 pub struct Context {
     /// Tracked links in the message.
+    #[serde(deserialize_with = "lenient::count")]
     pub links_in_message: Option<u32>,
     /// Distinct links of this message and recipient followed within one second around this hit.
+    #[serde(deserialize_with = "lenient::count")]
     pub distinct_links_within_1s: Option<u32>,
     /// The same within 5 s.
+    #[serde(deserialize_with = "lenient::count")]
     pub distinct_links_within_5s: Option<u32>,
     /// The same within 10 s.
+    #[serde(deserialize_with = "lenient::count")]
     pub distinct_links_within_10s: Option<u32>,
     /// The same within 30 s.
+    #[serde(deserialize_with = "lenient::count")]
     pub distinct_links_within_30s: Option<u32>,
     /// Seconds between this hit and a burst from the same source (fold-back).
+    #[serde(deserialize_with = "lenient::number")]
     pub same_source_burst_within_s: Option<f64>,
     /// Addresses the sender submitted from in the last day.
-    #[serde(deserialize_with = "null_is_none")]
+    #[serde(deserialize_with = "lenient::addresses")]
     pub sender_ips: Vec<IpAddr>,
     /// The recipient is known to share the sender's address (one office, one NAT).
+    #[serde(deserialize_with = "lenient::flag")]
     pub recipient_shares_sender_network: Option<bool>,
     /// The recipient is the sender: the copy to oneself.
+    #[serde(deserialize_with = "lenient::flag")]
     pub recipient_is_sender: Option<bool>,
     /// The token belongs to a copy made for the sender.
+    #[serde(deserialize_with = "lenient::flag")]
     pub self_token: Option<bool>,
     /// The request carried a valid cookie of a sender's console session.
+    #[serde(deserialize_with = "lenient::flag")]
     pub self_cookie_valid: Option<bool>,
     /// The host name of the MX that accepts the recipient's mail.
+    #[serde(deserialize_with = "lenient::text")]
     pub recipient_mx: Option<String>,
     /// The hit is on the hidden link nobody can see.
+    #[serde(deserialize_with = "lenient::flag")]
     pub is_honeypot_link: Option<bool>,
     /// Seconds between this hit and a honeypot hit from the same source.
+    #[serde(deserialize_with = "lenient::number")]
     pub same_source_honeypot_hit_within_s: Option<f64>,
     /// Seconds since another source followed the same link.
+    #[serde(deserialize_with = "lenient::number")]
     pub earlier_click_other_source_s: Option<f64>,
     /// Recipients whose tokens this address fetched within an hour, this one included.
+    #[serde(deserialize_with = "lenient::count")]
     pub recipients_from_address_within_1h: Option<u32>,
     /// The domains of those recipients.
+    #[serde(deserialize_with = "lenient::count")]
     pub recipient_domains_from_address_within_1h: Option<u32>,
     /// This recipient was seen as a person from this source and agent before.
+    #[serde(deserialize_with = "lenient::flag")]
     pub seen_before_human: Option<bool>,
     /// The request came over https. Browsers send `Sec-Fetch-*` only there.
+    #[serde(deserialize_with = "lenient::flag")]
     pub https: Option<bool>,
 }
 
@@ -93,8 +111,4 @@ impl Evidence {
             context: Context::default(),
         }
     }
-}
-
-fn null_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

@@ -5,6 +5,7 @@
 
 mod evidence;
 mod kind;
+mod lenient;
 mod record;
 
 mod judgement;
@@ -18,8 +19,9 @@ mod agent;
 mod agent_rules;
 mod burst;
 mod crawlers;
-mod network_lists;
+mod lists;
 mod networks;
+mod prefix;
 mod protocol;
 mod scoring;
 mod segments;
@@ -36,8 +38,10 @@ pub use device::{Device, DeviceKind, device};
 pub use evidence::{Context, Evidence};
 pub use judgement::{Confidence, Judgement, Trust, Verdict};
 pub use kind::Kind;
-pub use network_lists::{NetworkListError, NetworkLists};
-pub use record::{Headers, Record};
+pub use lists::{ListError, ListInfo, Lists};
+pub use networks::{MatchedBy, NetworkMatch};
+pub use reading::Mistake;
+pub use record::Record;
 pub use rules::{Rules, RulesError};
 pub use sentence::sentence;
 pub use timing::Waits;

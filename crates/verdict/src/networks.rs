@@ -1,7 +1,8 @@
 use std::net::IpAddr;
 
 use crate::Kind;
-use crate::network_lists::{NetworkLists, Prefix};
+use crate::lists::Lists;
+use crate::prefix::Prefix;
 use crate::reading::{Mistakes, Section};
 use crate::segments::Segments;
 
@@ -27,6 +28,36 @@ struct Network {
     has_addresses: bool,
     open_weight: i32,
     click_weight: i32,
+    lists: Vec<String>,
+}
+
+/// A network that holds a hit, to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkMatch {
+    /// What the rules call it.
+    pub id: String,
+    /// What it is for: `relay`, `image_proxy`, `mailfilter`, `mailsec`, `sse` or `cloud`.
+    pub class: &'static str,
+    /// What tells.
+    pub by: MatchedBy,
+}
+
+/// What tells that a hit came from a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MatchedBy {
+    /// A list that holds its address.
+    List {
+        /// The list's name.
+        name: String,
+        /// When it was published.
+        date: Option<String>,
+    },
+    /// A prefix that the rules themselves name.
+    Rules,
+    /// The origin AS.
+    Asn,
+    /// The origin AS, which carries others too: likely only.
+    AsnOfMany,
 }
 
 /// What a network is for.
@@ -66,22 +97,27 @@ pub(crate) struct Whereabouts {
     asn: bool,
 }
 
+const CLASSES: [(Class, &str); 6] = [
+    (Class::Relay, "relay"),
+    (Class::ImageProxy, "image_proxy"),
+    (Class::MailFilter, "mailfilter"),
+    (Class::MailSecurity, "mailsec"),
+    (Class::WebGateway, "sse"),
+    (Class::Cloud, "cloud"),
+];
+
 impl Class {
     pub(crate) fn from_code(code: &str) -> Option<Self> {
-        Some(match code {
-            "relay" => Self::Relay,
-            "image_proxy" => Self::ImageProxy,
-            "mailfilter" => Self::MailFilter,
-            "mailsec" => Self::MailSecurity,
-            "sse" => Self::WebGateway,
-            "cloud" => Self::Cloud,
-            _ => return None,
-        })
+        CLASSES.iter().find(|(_, known)| *known == code).map(|(class, _)| *class)
+    }
+
+    fn code(self) -> &'static str {
+        CLASSES.iter().find(|(class, _)| *class == self).map_or("", |(_, code)| code)
     }
 }
 
 impl Networks {
-    pub(crate) fn read(sections: Vec<Section<'_>>, lists: &NetworkLists, mistakes: &Mistakes) -> Self {
+    pub(crate) fn read(sections: Vec<Section<'_>>, lists: &Lists, mistakes: &Mistakes) -> Self {
         if sections.len() > 64 {
             mistakes.add(format_args!(
                 "net: there are {} networks, at most 64 can be told apart",
@@ -99,8 +135,10 @@ impl Networks {
             if !section.has("class") {
                 section.wrong("class", "is missing");
             }
-            let own = addresses(&section, lists);
-            excepted.push(section.optional::<Vec<String>>("except").unwrap_or_default());
+            let own_lists: Vec<String> = section.optional("lists").unwrap_or_default();
+            let own = addresses(&section, &own_lists, lists);
+            let except = section.optional::<Vec<String>>("except").unwrap_or_default();
+            excepted.push((section.steps_to("except"), except));
             networks.push(Network {
                 id,
                 class: section.code("class", Class::from_code).unwrap_or(Class::Cloud),
@@ -113,23 +151,31 @@ impl Networks {
                 has_addresses: !own.is_empty(),
                 open_weight: section.optional("open_weight").unwrap_or_default(),
                 click_weight: section.optional("click_weight").unwrap_or_default(),
+                lists: own_lists,
             });
             prefixes.push(own);
             section.finish();
         }
-        for (at, others) in excepted.into_iter().enumerate() {
+        for (at, (steps, others)) in excepted.into_iter().enumerate() {
             for other in others {
-                match networks.iter().position(|network| network.id == other) {
-                    Some(bit) => networks[at].except |= 1 << bit,
-                    None => mistakes.add(format_args!(
-                        "net {} ({}).except: there is no network \"{other}\"",
-                        at + 1,
-                        networks[at].id
-                    )),
-                }
+                let Some(bit) = networks.iter().position(|network| network.id == other) else {
+                    let (number, id) = (at + 1, &networks[at].id);
+                    let what = format!("net {number} ({id}).except: there is no network \"{other}\"");
+                    mistakes.add_at(steps.clone(), what);
+                    continue;
+                };
+                networks[at].except |= 1 << bit;
             }
         }
         Self { segments: Segments::new(&prefixes), networks }
+    }
+
+    /// Every list they take addresses from, each once.
+    pub(crate) fn list_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.networks.iter().flat_map(|network| network.lists.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The number of the network with this id.
@@ -177,6 +223,11 @@ impl Networks {
         self.inside(at).any(|network| network.class == class && network.kinds.contains(&kind))
     }
 
+    /// Is it in a network whose addresses stand for many people each? All are such but rented computers.
+    pub(crate) fn carries_many(&self, at: Whereabouts) -> bool {
+        self.inside(at).any(|network| network.class != Class::Cloud)
+    }
+
     /// What the networks themselves add to a score.
     pub(crate) fn weight(&self, at: Whereabouts, kind: Kind) -> i32 {
         self.inside(at)
@@ -185,6 +236,37 @@ impl Networks {
                 Kind::Click => network.click_weight,
             })
             .fold(0, i32::saturating_add)
+    }
+
+    /// Every network of an address and an AS, with what tells so. Slow: for a person who asks.
+    pub(crate) fn explain(
+        &self,
+        address: Option<IpAddr>,
+        asn: Option<u32>,
+        lists: &Lists,
+    ) -> Vec<NetworkMatch> {
+        let (at, by_address) = (self.locate(address, asn), self.locate(address, None));
+        let address = address.map(|address| address.to_canonical());
+        let mut found = Vec::new();
+        for (bit, network) in self.networks.iter().enumerate() {
+            let bit = 1 << bit;
+            let by = if by_address.inside & bit != 0 {
+                let holding = network.lists.iter().find_map(|name| {
+                    let list = lists.network(name)?;
+                    let holds = address.is_some_and(|a| list.prefixes.iter().any(|prefix| prefix.holds(a)));
+                    holds.then(|| MatchedBy::List { name: name.clone(), date: list.head.date.clone() })
+                });
+                holding.unwrap_or(MatchedBy::Rules)
+            } else if at.inside & bit != 0 {
+                MatchedBy::Asn
+            } else if at.near & bit != 0 {
+                MatchedBy::AsnOfMany
+            } else {
+                continue;
+            };
+            found.push(NetworkMatch { id: network.id.clone(), class: network.class.code(), by });
+        }
+        found
     }
 
     fn inside(&self, at: Whereabouts) -> impl Iterator<Item = &Network> {
@@ -204,13 +286,13 @@ impl Whereabouts {
     }
 }
 
-fn addresses(section: &Section<'_>, lists: &NetworkLists) -> Vec<Prefix> {
+fn addresses(section: &Section<'_>, names: &[String], lists: &Lists) -> Vec<Prefix> {
     let mut own = Vec::new();
-    for list in section.optional::<Vec<String>>("lists").unwrap_or_default() {
-        match lists.get(&list) {
-            Some(prefixes) => own.extend_from_slice(prefixes),
+    for list in names {
+        match lists.network(list) {
+            Some(found) => own.extend_from_slice(&found.prefixes),
             // A list we know but have not got: verdicts get less certain, and that is all.
-            None if NetworkLists::names().any(|known| known == list) => {}
+            None if Lists::names().any(|known| known == list) => {}
             None => section.wrong("lists", format_args!("there is no list \"{list}\"")),
         }
     }

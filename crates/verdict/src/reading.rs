@@ -1,16 +1,35 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
-use toml::{Table, Value};
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Table, Value};
+
+/// One thing that is wrong with a rules file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where, counted from 1, as far as it can be told.
+    pub line: Option<usize>,
+    /// One sentence, naming the block and the key.
+    pub text: String,
+}
 
 /// Every mistake found so far: a rules file is refused with all of them, not only the first.
 #[derive(Default)]
-pub(crate) struct Mistakes(RefCell<Vec<String>>);
+pub(crate) struct Mistakes(RefCell<Vec<(Vec<Step>, String)>>);
+
+/// On the way from the whole file to one of its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Key(String),
+    /// Of a list, counted from 0.
+    Item(usize),
+}
 
 /// A table of the file, its keys taken out one by one; what nobody took is unknown.
 pub(crate) struct Section<'a> {
     at: String,
+    steps: Vec<Step>,
     table: &'a Table,
     taken: RefCell<BTreeSet<&'static str>>,
     mistakes: &'a Mistakes,
@@ -24,17 +43,69 @@ pub(crate) trait Shape: Sized {
 
 impl Mistakes {
     pub(crate) fn add(&self, mistake: impl Display) {
-        self.0.borrow_mut().push(mistake.to_string());
+        self.add_at(Vec::new(), mistake);
     }
 
-    pub(crate) fn into_list(self) -> Vec<String> {
-        self.0.into_inner()
+    pub(crate) fn add_at(&self, steps: Vec<Step>, mistake: impl Display) {
+        self.0.borrow_mut().push((steps, mistake.to_string()));
+    }
+
+    /// All of them in the order of the file, the ones without a place last.
+    pub(crate) fn into_list(self, toml: &str) -> Vec<Mistake> {
+        let tree = DeTable::parse(toml).ok();
+        let place = |steps: &[Step]| line_of(toml, tree.as_ref()?, steps);
+        let mut list: Vec<Mistake> = self
+            .0
+            .into_inner()
+            .into_iter()
+            .map(|(steps, text)| Mistake { line: place(&steps), text })
+            .collect();
+        list.sort_by_key(|mistake| mistake.line.unwrap_or(usize::MAX));
+        list
     }
 }
 
+impl Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "line {line}: {}", self.text),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+/// The line of the last step that is there; `None` if not even the first is.
+fn line_of(toml: &str, tree: &Spanned<DeTable<'_>>, steps: &[Step]) -> Option<usize> {
+    let mut found = None;
+    let mut here: Option<&DeValue<'_>> = None;
+    for step in steps {
+        let (span, value) = match (step, here) {
+            (Step::Key(key), None | Some(DeValue::Table(_))) => {
+                let table = here.and_then(DeValue::as_table).unwrap_or(tree.get_ref());
+                let Some((name, value)) = table.iter().find(|(name, _)| name.get_ref() == key) else { break };
+                (name.span(), value)
+            }
+            (Step::Item(at), Some(DeValue::Array(items))) => {
+                let Some(item) = items.iter().nth(*at) else { break };
+                (item.span(), item)
+            }
+            _ => break,
+        };
+        found = Some(span.start);
+        here = Some(value.get_ref());
+    }
+    let before = toml.get(..found?)?;
+    Some(before.bytes().filter(|octet| *octet == b'\n').count() + 1)
+}
+
 impl<'a> Section<'a> {
-    pub(crate) fn new(at: impl Into<String>, table: &'a Table, mistakes: &'a Mistakes) -> Self {
-        Self { at: at.into(), table, taken: RefCell::default(), mistakes }
+    /// The whole file.
+    pub(crate) fn root(table: &'a Table, mistakes: &'a Mistakes) -> Self {
+        Self::new("", Vec::new(), table, mistakes)
+    }
+
+    fn new(at: impl Into<String>, steps: Vec<Step>, table: &'a Table, mistakes: &'a Mistakes) -> Self {
+        Self { at: at.into(), steps, table, taken: RefCell::default(), mistakes }
     }
 
     /// The key's value if it is there and of that shape.
@@ -89,7 +160,9 @@ impl<'a> Section<'a> {
     pub(crate) fn optional_section(&self, key: &'static str) -> Option<Section<'a>> {
         self.taken.borrow_mut().insert(key);
         match self.table.get(key)? {
-            Value::Table(table) => Some(Section::new(self.name_of(key), table, self.mistakes)),
+            Value::Table(table) => {
+                Some(Section::new(self.name_of(key), self.steps_to(key), table, self.mistakes))
+            }
             other => {
                 self.wrong(key, format_args!("is {}, not a table", words_for(other)));
                 None
@@ -101,7 +174,8 @@ impl<'a> Section<'a> {
     pub(crate) fn required_section(&self, key: &'static str) -> Option<Section<'a>> {
         if !self.table.contains_key(key) {
             self.taken.borrow_mut().insert(key);
-            self.mistakes.add(format_args!("the section [{}] is missing", self.name_of(key)));
+            let what = format!("the section [{}] is missing", self.name_of(key));
+            self.mistakes.add_at(self.steps.clone(), what);
             return None;
         }
         self.optional_section(key)
@@ -130,7 +204,9 @@ impl<'a> Section<'a> {
                 Some(name) => format!("{path} {number} ({name})"),
                 None => format!("{path} {number}"),
             };
-            sections.push(Section::new(at, table, self.mistakes));
+            let mut steps = self.steps_to(key);
+            steps.push(Step::Item(number - 1));
+            sections.push(Section::new(at, steps, table, self.mistakes));
         }
         sections
     }
@@ -149,7 +225,7 @@ impl<'a> Section<'a> {
 
     /// A mistake in one key of this table.
     pub(crate) fn wrong(&self, key: &str, what: impl Display) {
-        self.mistakes.add(format_args!("{}: {what}", self.name_of(key)));
+        self.mistakes.add_at(self.steps_to(key), format_args!("{}: {what}", self.name_of(key)));
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
@@ -172,6 +248,13 @@ impl<'a> Section<'a> {
                 None => self.wrong(key, "is not a key here"),
             }
         }
+    }
+
+    /// The way to this key, for checks that come later.
+    pub(crate) fn steps_to(&self, key: &str) -> Vec<Step> {
+        let mut steps = self.steps.clone();
+        steps.push(Step::Key(key.to_owned()));
+        steps
     }
 
     /// What a mistake in this key is called, for checks that come later.
@@ -245,9 +328,16 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_named_with_their_place() {
-        let table: Table = "wait = 'long'\nwindo = 3\nextra = 1\n[inner]\nverdict = 'robot'".parse().unwrap();
+        let toml = "# a comment\n[[net]]\nid = 'a'\n[[net]]\nid = 'b'\nasns = ['x']\n\n[clock]\nwait = 'long'\nwindo = 3\nextra = 1\n[clock.inner]\nverdict = 'robot'";
+        let table: Table = toml.parse().unwrap();
         let mistakes = Mistakes::default();
-        let section = Section::new("clock", &table, &mistakes);
+        let file = Section::root(&table, &mistakes);
+        for net in file.sections("net", "id") {
+            net.required::<String>("id");
+            net.optional::<Vec<u32>>("asns");
+            net.finish();
+        }
+        let section = file.required_section("clock").unwrap();
         assert_eq!(section.optional::<f64>("wait"), None);
         assert_eq!(section.required::<u32>("window"), 0);
         let inner = section.optional_section("inner").unwrap();
@@ -255,15 +345,22 @@ mod tests {
         inner.finish();
         section.required_section("trust");
         section.finish();
+        file.required_section("stages");
+        file.finish();
+        mistakes.add("nowhere in particular");
+        let told: Vec<String> = mistakes.into_list(toml).iter().map(Mistake::to_string).collect();
         assert_eq!(
-            mistakes.into_list(),
+            told,
             [
-                "clock.wait: is a text, not a number",
-                "clock.window: is missing",
-                "clock.inner.verdict: \"robot\" is not one we know",
-                "the section [clock.trust] is missing",
-                "clock.extra: is not a key here",
-                "clock.windo: is not a key here; did you mean \"window\"?",
+                "line 6: net 2 (b).asns: is a list, not a list of such values",
+                "line 8: clock.window: is missing",
+                "line 8: the section [clock.trust] is missing",
+                "line 9: clock.wait: is a text, not a number",
+                "line 10: clock.windo: is not a key here; did you mean \"window\"?",
+                "line 11: clock.extra: is not a key here",
+                "line 13: clock.inner.verdict: \"robot\" is not one we know",
+                "the section [stages] is missing",
+                "nowhere in particular",
             ]
         );
     }

@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock};
 use crate::agent_rules::AgentRules;
 use crate::burst::Burst;
 use crate::finding::Finding;
-use crate::network_lists::NetworkLists;
-use crate::networks::{Class, Networks, is_local};
+use crate::lists::Lists;
+use crate::networks::{Class, NetworkMatch, Networks, is_local};
 use crate::protocol::ProtocolRules;
+use crate::reading::Mistake;
 use crate::scoring::Scoring;
 use crate::sight::Sight;
 use crate::stage::Stage;
@@ -20,10 +21,10 @@ pub struct Rules(Arc<RuleBook>);
 
 /// Why a rules file is refused: every mistake in it, not only the first.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .mistakes.join("\n"))]
+#[error("{}", .mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct RulesError {
-    /// One sentence each, naming the block and the key.
-    pub mistakes: Vec<String>,
+    /// In the order of the file.
+    pub mistakes: Vec<Mistake>,
 }
 
 /// What the file says, resolved.
@@ -41,6 +42,7 @@ pub(crate) struct RuleBook {
     pub(crate) scoring: Scoring,
     pub(crate) trust: Vec<(Verdict, Trust)>,
     pub(crate) sentences: BTreeMap<String, String>,
+    pub(crate) lists: Lists,
 }
 
 const BUILT_IN: &str = include_str!("../../../config/verdicts.toml");
@@ -59,13 +61,13 @@ impl Rules {
         BUILT_IN
     }
 
-    /// Reads a rules file, with the network lists this version was built with.
+    /// Reads a rules file, with the lists this version was built with.
     pub fn parse(toml: &str) -> Result<Self, RulesError> {
-        Self::parse_with(toml, &NetworkLists::builtin())
+        Self::parse_with(toml, &Lists::builtin())
     }
 
-    /// Reads a rules file, with other network lists.
-    pub fn parse_with(toml: &str, lists: &NetworkLists) -> Result<Self, RulesError> {
+    /// Reads a rules file, with other lists.
+    pub fn parse_with(toml: &str, lists: &Lists) -> Result<Self, RulesError> {
         RuleBook::read(toml, lists)
             .map(|book| Self(Arc::new(book)))
             .map_err(|mistakes| RulesError { mistakes })
@@ -84,6 +86,29 @@ impl Rules {
     /// The sentence of a reason code: the file's own, else the built-in one.
     pub fn sentence(&self, code: &str) -> Option<&str> {
         self.0.sentences.get(code).map(String::as_str).or_else(|| crate::sentence(code))
+    }
+
+    /// Which networks of the rules hold an address or an origin AS, and what tells so. For a person who asks.
+    pub fn networks_of(&self, address: Option<IpAddr>, asn: Option<u32>) -> Vec<NetworkMatch> {
+        self.0.networks.explain(address, asn, &self.0.lists)
+    }
+
+    /// The names of the lists these rules ask for.
+    pub fn list_names(&self) -> Vec<String> {
+        let mut names = self.0.networks.list_names();
+        names.push(crate::crawlers::NAME.to_owned());
+        names
+    }
+
+    /// The lists these rules were read with.
+    pub fn lists(&self) -> &Lists {
+        &self.0.lists
+    }
+
+    /// Do many people come from this one address: is it an image proxy, a relay, a web gateway, a mail filter?
+    pub fn carries_many(&self, address: IpAddr) -> bool {
+        let networks = &self.0.networks;
+        networks.carries_many(networks.locate(Some(address), None))
     }
 
     /// Judges one hit. Total: whatever the evidence, there is a verdict.

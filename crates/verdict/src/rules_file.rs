@@ -5,10 +5,10 @@ use toml::Table;
 
 use crate::agent_rules::AgentRules;
 use crate::burst::Burst;
-use crate::network_lists::NetworkLists;
+use crate::lists::Lists;
 use crate::networks::Networks;
 use crate::protocol::ProtocolRules;
-use crate::reading::{Mistakes, Section};
+use crate::reading::{Mistake, Mistakes, Section};
 use crate::rules::RuleBook;
 use crate::scoring::Scoring;
 use crate::stage::Stage;
@@ -20,23 +20,23 @@ const SCHEMA: u32 = 1;
 
 impl RuleBook {
     /// Reads a whole rules file, or says everything that is wrong with it.
-    pub(crate) fn read(toml: &str, lists: &NetworkLists) -> Result<Self, Vec<String>> {
+    pub(crate) fn read(toml: &str, lists: &Lists) -> Result<Self, Vec<Mistake>> {
         let table: Table = match toml.parse() {
             Ok(table) => table,
-            Err(error) => return Err(vec![format!("not TOML: {}", error.to_string().trim_end())]),
+            Err(error) => return Err(vec![not_toml(toml, &error)]),
         };
         let mistakes = Mistakes::default();
-        let file = Section::new("", &table, &mistakes);
+        let file = Section::root(&table, &mistakes);
         let book = Self::read_sections(&file, lists, &mistakes);
         file.finish();
-        let mistakes = mistakes.into_list();
+        let mistakes = mistakes.into_list(toml);
         match book {
             Some(book) if mistakes.is_empty() => Ok(book),
             _ => Err(mistakes),
         }
     }
 
-    fn read_sections(file: &Section<'_>, lists: &NetworkLists, mistakes: &Mistakes) -> Option<Self> {
+    fn read_sections(file: &Section<'_>, lists: &Lists, mistakes: &Mistakes) -> Option<Self> {
         let schema: u32 = file.required("schema");
         if schema != SCHEMA && file.has("schema") {
             file.wrong("schema", format_args!("is {schema}; this version reads {SCHEMA}"));
@@ -61,7 +61,7 @@ impl RuleBook {
 
         let networks = Networks::read(file.sections("net", "id"), lists, mistakes);
         let protocol = ProtocolRules::read(file.sections("protocol", "reason"));
-        let agents = AgentRules::read(file.sections("ua", "reason"), &networks, mistakes);
+        let agents = AgentRules::read(file.sections("ua", "reason"), &networks, lists, mistakes);
         let timing = TimingRules::read(file.sections("timing", "reason"), &networks);
         let bursts = file.sections("burst", "links");
 
@@ -90,6 +90,7 @@ impl RuleBook {
             agents,
             timing,
             sentences,
+            lists: lists.clone(),
         };
         book.check_sentences(mistakes);
         for section in [stages, clock, dedupe, settling, fold_back, honeypot, cross, scored, gateway, trust] {
@@ -109,6 +110,14 @@ impl RuleBook {
         for code in unsaid {
             mistakes.add(format_args!("sentences: the reason \"{code}\" has no sentence"));
         }
+    }
+}
+
+fn not_toml(toml: &str, error: &toml::de::Error) -> Mistake {
+    let before = error.span().and_then(|span| toml.get(..span.start));
+    Mistake {
+        line: before.map(|before| before.bytes().filter(|octet| *octet == b'\n').count() + 1),
+        text: format!("this is not TOML: {}", error.message()),
     }
 }
 

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::network_lists::Prefix;
+use crate::prefix::Prefix;
 
 /// Which networks hold an address, one bit a network.
 ///

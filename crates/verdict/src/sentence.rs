@@ -9,6 +9,12 @@ const TABLE: &[(&str, &str)] = &[
         "shared_network",
         "It came from an address that you and the recipient share, so it may have been either of you.",
     ),
+    // What the sender said.
+    ("corrected_me", "You said that this was you."),
+    ("corrected_person", "You said that this was a person."),
+    ("corrected_machine", "You said that this was a machine."),
+    // What came later.
+    ("later_click", "Somebody at the same place, with the same program, followed a link."),
     // The request itself.
     ("method_not_get", "The request only checked the link; a person's program loads it."),
     ("office_discovery", "Microsoft Office looked the link up before handing it to a browser."),

@@ -111,7 +111,7 @@ impl Tally {
 /// The public crawler list on the agent, and nothing else.
 fn bot_list_alone() -> impl Fn(&Evidence) -> Verdict {
     let list = include_str!("../data/crawler-user-agents.txt");
-    let set: RegexSet = RegexSetBuilder::new(list.lines())
+    let set: RegexSet = RegexSetBuilder::new(list.lines().filter(|line| !line.starts_with('#')))
         .unicode(false)
         .size_limit(64 << 20)
         .build()

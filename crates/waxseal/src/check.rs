@@ -1,7 +1,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use crate::cli::CheckArgs;
+use crate::cli::{CheckArgs, Part};
 use crate::config::{self, Config, ProblemKind};
 use crate::exit::{self, Failure, Outcome};
 use crate::wiring;
@@ -9,7 +9,7 @@ use crate::wiring;
 /// Finds every mistake in a configuration file; starts and changes nothing.
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let file = &args.config.config;
-    match config::load(file) {
+    match load(file, args.only) {
         Ok(config) => {
             if args.json {
                 println!("[]");
@@ -29,6 +29,15 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
 /// The configuration for a command that needs one; every mistake is printed.
 pub(crate) fn read(file: &Path) -> Result<Config, Failure> {
     config::load(file).map_err(|problems| refused(&problems))
+}
+
+/// The same for a command that runs a part only.
+pub(crate) fn read_for(file: &Path, only: Option<Part>) -> Result<Config, Failure> {
+    load(file, only).map_err(|problems| refused(&problems))
+}
+
+fn load(file: &Path, only: Option<Part>) -> Result<Config, config::Problems> {
+    if only == Some(Part::Track) { config::load_for_tracking(file) } else { config::load(file) }
 }
 
 fn refused(problems: &config::Problems) -> Failure {

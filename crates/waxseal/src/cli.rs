@@ -21,7 +21,7 @@ pub(crate) enum Command {
     /// Shows the whole way of a mail on this computer; nothing to set up
     Demo(DemoArgs),
     /// Runs the relay and the tracking endpoint in the foreground
-    Run(ConfigArg),
+    Run(RunArgs),
     /// Finds every mistake in a configuration file; changes nothing
     Check(CheckArgs),
     /// Shows what would be changed in a message, and why not more
@@ -30,6 +30,13 @@ pub(crate) enum Command {
     Messages(MessagesArgs),
     /// Lists opens and clicks
     Events(EventsArgs),
+    /// Reads bounces and complaints: RFC 3464, RFC 5965, and what qmail, Exim and Exchange write
+    Ingest(IngestArgs),
+    /// Says of one open or click who it was, and why; or of many, from a file
+    Verdict(Box<VerdictArgs>),
+    /// Shows and renews the lists by which people are told from machines
+    #[command(subcommand)]
+    Intel(IntelCommand),
     /// Looks at mail that waits for its provider, and changes what becomes of it
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -39,6 +46,9 @@ pub(crate) enum Command {
     /// Tests, lists and signs in at the providers mail goes out to
     #[command(subcommand)]
     Upstream(UpstreamCommand),
+    /// Lists, rotates and moves the keys that links are signed with
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 /// `waxseal demo`.
@@ -53,6 +63,90 @@ pub(crate) struct DemoArgs {
     /// Send, open and click by itself, print what happened, and end
     #[arg(long)]
     pub(crate) script: bool,
+}
+
+/// `waxseal run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Run only this part; the others are another process's
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Option<Part>,
+    /// With --only track: redirect with the keys alone, and record nothing
+    #[arg(long)]
+    pub(crate) without_store: bool,
+}
+
+/// A part of `waxseal run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// Where mail comes in and goes out
+    Relay,
+    /// Where recipients' clicks and pixels land
+    Track,
+}
+
+/// `waxseal keys`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Lists the keys, without their secrets
+    List(KeysListArgs),
+    /// Makes a new key that signs from the next start on; the others go on opening old links
+    Rotate(KeysRotateArgs),
+    /// Prints the keys, or writes them to a file: for another node or a backup. They are secret
+    Export(KeysExportArgs),
+    /// Adds the keys of another node or a backup; never loses or doubles one
+    Import(KeysImportArgs),
+}
+
+/// `waxseal keys list`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal keys rotate`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysRotateArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Only make the key: it opens and does not sign, until every node has it
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) prepare: bool,
+    /// Sign with this key, which is there already
+    #[arg(long, value_name = "ID")]
+    pub(crate) to: Option<String>,
+    /// Do nothing while the key that signs is younger than this
+    #[arg(long, value_name = "DAYS", conflicts_with_all = ["to", "prepare"])]
+    pub(crate) if_older_than: Option<u32>,
+}
+
+/// `waxseal keys export`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysExportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// A file that is not there yet; standard output if not given
+    #[arg(value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+    /// Print them on a terminal too
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// `waxseal keys import`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysImportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// What `export` wrote, or another node's key file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) from: PathBuf,
 }
 
 /// Where the configuration is.
@@ -80,6 +174,9 @@ pub(crate) struct CheckArgs {
     /// Print nothing when all is well
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// The file is for `waxseal run --only PART`
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Option<Part>,
 }
 
 /// `waxseal preview`.
@@ -132,6 +229,22 @@ pub(crate) struct EventsArgs {
     /// How many at most, before following
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) limit: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal ingest`.
+#[derive(Debug, Args)]
+pub(crate) struct IngestArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The reports, one a file; without any, one on standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Read what is new in this Maildir; what was taken moves to its folder "cur"
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
+    pub(crate) maildir: Option<PathBuf>,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
@@ -348,4 +461,122 @@ pub(crate) struct QueueDeleteArgs {
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+/// `waxseal verdict`.
+#[derive(Debug, Args)]
+pub(crate) struct VerdictArgs {
+    /// The configuration file whose rules to use; if not set, that of the system if there is one, else the built-in rules
+    #[arg(short, long, value_name = "FILE", env = "WAXSEAL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Judge by these rules
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Take lists of networks and crawlers from this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) lists: Option<PathBuf>,
+    /// Judge every line of this file, a JSON object each; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "ua", "ip", "asn", "headers", "method", "after", "context", "json"])]
+    pub(crate) jsonl: Option<PathBuf>,
+    /// open | click
+    #[arg(long, value_parser = kind, required_unless_present = "jsonl")]
+    pub(crate) kind: Option<::verdict::Kind>,
+    /// The User-Agent field; without it there was none
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) ua: Option<String>,
+    /// The client's address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) ip: Option<std::net::IpAddr>,
+    /// The number of the AS the address belongs to
+    #[arg(long, value_name = "NUMBER", value_parser = asn)]
+    pub(crate) asn: Option<u32>,
+    /// A header field of the request, 'Name: value'; with one, those that are missing count too
+    #[arg(long = "header", value_name = "FIELD")]
+    pub(crate) headers: Vec<String>,
+    /// The method of the request
+    #[arg(long, default_value = "GET")]
+    pub(crate) method: String,
+    /// How long after the provider took the mail: 41s, 3m, 2h; -1s is before
+    #[arg(long, value_name = "DURATION", value_parser = seconds, allow_hyphen_values = true)]
+    pub(crate) after: Option<f64>,
+    /// What else is known, for example links_in_message=4
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) context: Vec<String>,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn kind(text: &str) -> Result<::verdict::Kind, String> {
+    ::verdict::Kind::from_code(&text.to_ascii_lowercase()).ok_or_else(|| "it is open or click".to_owned())
+}
+
+fn asn(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("AS").or_else(|| text.strip_prefix("as")).unwrap_or(text);
+    digits.parse().map_err(|_| "write the number alone: 15169".to_owned())
+}
+
+/// `41s`, `1.5m`, `-1s`.
+fn seconds(text: &str) -> Result<f64, String> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit() && !"+-.".contains(c)).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let number: f64 = number.parse().map_err(|_| "write a number and its unit: 41s".to_owned())?;
+    let factor = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        "" => return Err(format!("write it with its unit: {text}s")),
+        _ => return Err("the units are ms, s, m, h and d".to_owned()),
+    };
+    Ok(number * factor)
+}
+
+/// `waxseal intel`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IntelCommand {
+    /// Lists the lists in use, with their dates and where they came from
+    List(IntelListArgs),
+    /// Takes newer lists from a folder, once they are seen to be whole; fetches nothing
+    Update(IntelUpdateArgs),
+    /// Prints the built-in rules, to start rules of your own from
+    Rules,
+}
+
+/// `waxseal intel list`.
+#[derive(Debug, Args)]
+pub(crate) struct IntelListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal intel update`.
+#[derive(Debug, Args)]
+pub(crate) struct IntelUpdateArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The folder with the new lists
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// Write them into this folder instead of the configured one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+    /// The date of lists that do not say theirs, instead of that of their files
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
+    pub(crate) date: Option<String>,
+    /// Take them although something speaks against it
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Only say what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+fn date(text: &str) -> Result<String, String> {
+    let date: jiff::civil::Date = text.parse().map_err(|_| "write it like this: 2026-11-25".to_owned())?;
+    Ok(date.to_string())
 }

@@ -5,20 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use relay::{Door, Relay, Submitter};
+use relay::{Door, FeedbackDoor, Intake, Relay, Submitter};
 use rustls::ServerConfig;
 use smtp::{AuthPolicy, Deadlines, Limits, ListenerConfig, TlsMode};
 use tokio::net::TcpListener;
 
 use crate::certificates;
 use crate::config;
-use crate::config::{Certificate, Config, Encryption, Listener, LoginPlace, UpstreamLogin};
+use crate::config::{Certificate, Config, Encryption, Listener, LoginPlace, Role, UpstreamLogin};
 
 /// A mail listener that is open.
 pub(crate) struct MailDoor {
     pub(crate) socket: TcpListener,
     pub(crate) config: Arc<ListenerConfig>,
-    pub(crate) door: Arc<Door>,
+    pub(crate) door: Behind,
+}
+
+/// What answers behind a listener.
+pub(crate) enum Behind {
+    /// The relay takes senders' mail.
+    Relay(Arc<Door>),
+    /// Bounces and complaints are read.
+    Feedback(Arc<FeedbackDoor>),
 }
 
 /// The certificate our listeners show, if one of them speaks TLS.
@@ -45,6 +53,7 @@ pub(crate) async fn mail_doors(
     config: &Config,
     certificate: Option<&Arc<ServerConfig>>,
     relay: &Arc<Relay>,
+    intake: &Intake,
 ) -> anyhow::Result<Vec<MailDoor>> {
     let limits = &config.limits;
     let in_flight = usize::try_from(limits.in_flight_octets).unwrap_or(usize::MAX);
@@ -60,7 +69,10 @@ pub(crate) async fn mail_doors(
         doors.push(MailDoor {
             socket,
             config: Arc::new(listener_config(config, listener, certificate, shared.clone())?),
-            door: Arc::new(Door::new(relay.clone(), submitter)),
+            door: match listener.role {
+                Role::Submission => Behind::Relay(Arc::new(Door::new(relay.clone(), submitter))),
+                Role::Feedback => Behind::Feedback(Arc::new(FeedbackDoor::new(Arc::new(intake.clone())))),
+            },
         });
     }
     Ok(doors)

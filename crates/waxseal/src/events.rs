@@ -50,18 +50,21 @@ fn line(stored: &StoredEvent) -> String {
     let event = &stored.event;
     let who = stored.recipient_address.as_deref().unwrap_or("somebody");
     let subject = stored.subject.as_deref().unwrap_or("(unknown message)");
-    let target =
-        stored.link_target.as_ref().map(|target| format!("  {}", printable(target))).unwrap_or_default();
-    let device = event.device.as_deref().filter(|_| event.judgement.trust.device);
-    let device = device.map(|device| format!("  {}", printable(device))).unwrap_or_default();
-    format!(
-        "{}  {}  {}  \"{}\"{target}{device}  {} ({}): {}",
+    let judged = event.judgement.as_ref();
+    let mut line = format!(
+        "{}  {}  {}  \"{}\"",
         local_time(event.at),
         event.kind.code(),
         printable(who),
-        printable(subject),
-        event.judgement.verdict.on_screen(),
-        event.judgement.confidence.word(),
-        event.judgement.reasons.join(", "),
-    )
+        printable(subject)
+    );
+    let device = event.device.as_deref().filter(|_| judged.is_some_and(|judged| judged.trust.device));
+    for more in [stored.link_target.as_deref(), device, event.place.as_deref()].into_iter().flatten() {
+        line.push_str(&format!("  {}", printable(more)));
+    }
+    if let Some(judged) = judged {
+        let (who, how) = (judged.verdict.on_screen(), judged.confidence.word());
+        line.push_str(&format!("  {who} ({how}): {}", judged.reasons.join(", ")));
+    }
+    line
 }

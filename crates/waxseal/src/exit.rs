@@ -6,10 +6,14 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The command line is wrong (clap's own status).
 pub const USAGE: u8 = 2;
+/// What was given is not of the form that was asked for.
+pub const DATA: u8 = 65;
 /// No such file.
 pub const NO_INPUT: u8 = 66;
 /// A port or the upstream is not available.
 pub const UNAVAILABLE: u8 = 69;
+/// It may work later.
+pub const TEMPORARY: u8 = 75;
 /// Not permitted.
 pub const NO_PERMISSION: u8 = 77;
 /// The configuration is wrong.

@@ -10,6 +10,7 @@ use store::{Journal, MessageFilter, Recorder, SqliteQueue, SqliteStore, Store};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::cli::Part;
 use crate::key_file;
 
 /// What everything that serves shares: the store, the keys, the relay.
@@ -18,9 +19,11 @@ pub(crate) struct House {
     pub(crate) sqlite: SqliteStore,
     /// Mail that waits for its provider.
     pub(crate) queue: Option<SqliteQueue>,
-    pub(crate) recorder: Arc<Recorder>,
+    /// Not where another process has the tracking endpoint.
+    pub(crate) recorder: Option<Arc<Recorder>>,
     pub(crate) keys: Arc<Keys>,
-    pub(crate) relay: Arc<Relay>,
+    /// Not where another process has the relay.
+    pub(crate) relay: Option<Arc<Relay>>,
 }
 
 /// Where a house keeps what it remembers.
@@ -46,10 +49,32 @@ impl House {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let sqlite = SqliteStore::open(&cellar.store)
-            .with_context(|| format!("cannot open the store {}", cellar.store.display()))?;
-        let journal = Journal::open(&cellar.spool)
-            .with_context(|| format!("cannot open the folder {}", cellar.spool.display()))?;
+        Self::build_part(None, cellar, settings, clock).await
+    }
+
+    /// Only what this part of the program needs, so that another process can have the rest: the journal is the
+    /// tracking endpoint's, the queue the relay's.
+    ///
+    /// # Errors
+    /// As [`House::build`].
+    pub(crate) async fn build_part(
+        only: Option<Part>,
+        cellar: &Cellar,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let (tracks, relays) = (only != Some(Part::Relay), only != Some(Part::Track));
+        let sqlite = match SqliteStore::open(&cellar.store) {
+            // What is kept for the queue on a full disk is enough for the store to begin, too.
+            Err(error) if error.no_room() && SqliteQueue::give_reserve(&cellar.spool) => {
+                SqliteStore::open(&cellar.store)
+            }
+            opened => opened,
+        };
+        let sqlite = sqlite.with_context(|| format!("cannot open the store {}", cellar.store.display()))?;
+        let journal = tracks.then(|| Journal::open(&cellar.spool)).transpose();
+        let journal =
+            journal.with_context(|| format!("cannot open the folder {}", cellar.spool.display()))?;
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         if !cellar.keys.exists() && has_tracked(&*store).await {
             anyhow::bail!(
@@ -60,16 +85,19 @@ impl House {
             );
         }
         let keys = Arc::new(key_file::read_or_make(&cellar.keys)?);
-        let recorder = Arc::new(Recorder::new(store.clone(), journal));
-        let mut relay = Relay::new(settings, keys.clone(), store.clone(), clock)?;
-        let mut queue = None;
-        if let Some(low_disk) = cellar.low_disk {
-            let opened = SqliteQueue::open(&cellar.spool, low_disk)
-                .with_context(|| format!("cannot open the queue in {}", cellar.spool.display()))?;
-            relay = relay.with_queue(Arc::new(opened.clone()));
-            queue = Some(opened);
+        let recorder = journal.map(|journal| Arc::new(Recorder::new(store.clone(), journal)));
+        let (mut relay, mut queue) = (None, None);
+        if relays {
+            let mut relaying = Relay::new(settings, keys.clone(), store.clone(), clock)?;
+            if let Some(low_disk) = cellar.low_disk {
+                let opened = SqliteQueue::open(&cellar.spool, low_disk)
+                    .with_context(|| format!("cannot open the queue in {}", cellar.spool.display()))?;
+                relaying = relaying.with_queue(Arc::new(opened.clone()));
+                queue = Some(opened);
+            }
+            relay = Some(Arc::new(relaying));
         }
-        Ok(Self { store, sqlite, queue, recorder, keys, relay: Arc::new(relay) })
+        Ok(Self { store, sqlite, queue, recorder, keys, relay })
     }
 
     /// Everything that was answered is on disk; nothing is open any more.
@@ -84,6 +112,7 @@ impl House {
     pub(crate) fn replaying(&self) -> impl Future<Output = ()> + use<> {
         let recorder = self.recorder.clone();
         async move {
+            let Some(recorder) = recorder else { return };
             match recorder.replay().await {
                 Ok(0) => {}
                 Ok(events) => tracing::info!(events, "events from the journal are in the store now"),

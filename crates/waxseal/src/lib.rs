@@ -10,8 +10,10 @@ pub mod exit;
 mod certificates;
 mod doors;
 mod house;
+mod ingest;
 mod key_file;
 mod logging;
+mod rule_book;
 mod run;
 mod signals;
 mod wiring;
@@ -19,6 +21,7 @@ mod wiring;
 mod check;
 mod demo;
 mod events;
+mod keys_command;
 mod messages;
 mod output;
 mod preview;
@@ -27,6 +30,9 @@ mod sender;
 mod upstream_command;
 
 mod app_password;
+
+mod intel;
+mod verdict;
 
 use std::process::ExitCode;
 
@@ -61,9 +67,13 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Preview(args) => preview::preview(&args),
         Command::Messages(args) => in_runtime(messages::messages(&args)),
         Command::Events(args) => in_runtime(events::events(&args)),
+        Command::Ingest(args) => in_runtime(ingest::ingest(&args)),
+        Command::Verdict(args) => verdict::verdict(&args),
+        Command::Intel(command) => intel::intel(command),
         Command::Queue(command) => in_runtime(queue::queue(command)),
         Command::Upstream(command) => in_runtime(upstream_command::upstream(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
+        Command::Keys(command) => keys_command::keys(command),
     }
 }
 

@@ -1,7 +1,9 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
-use store::{MessageFilter, MessageSummary, SqliteStore, Store};
+use store::{
+    FeedbackKind, MessageFilter, MessageRecord, MessageSummary, RecipientFeedback, SqliteStore, Store,
+};
 
 use crate::check;
 use crate::cli::MessagesArgs;
@@ -53,10 +55,33 @@ fn lines(message: &MessageSummary) -> String {
         shortened(record.subject.as_deref().unwrap_or(""), 60),
     );
     text.push_str(&format!("    {}\n", state(message)));
+    for feedback in &message.feedback {
+        text.push_str(&format!("    {}\n", came_back(record, feedback)));
+    }
     for reason in &record.reasons {
         text.push_str(&format!("    {}: {}\n", reason.code(), reason.sentence()));
     }
     text
+}
+
+/// `bo@example.net: bounced for good, 5.1.1, 550 5.1.1 No such user; complained`.
+fn came_back(record: &MessageRecord, feedback: &RecipientFeedback) -> String {
+    let who = record.recipients.iter().find(|known| known.index == feedback.recipient);
+    let who = who.map_or_else(|| format!("recipient {}", feedback.recipient), |r| printable(&r.address));
+    let said = feedback.bounce.map(|kind| {
+        let words = match kind {
+            FeedbackKind::Delayed => "is late",
+            FeedbackKind::Soft => "bounced, may pass",
+            FeedbackKind::Hard | FeedbackKind::Complaint => "bounced for good",
+        };
+        let status = feedback.status.as_deref().map(|status| format!(", {}", printable(status)));
+        let words_of_theirs =
+            feedback.diagnostic.as_deref().map(|words| format!(", {}", shortened(words, 80)));
+        format!("{words}{}{}", status.unwrap_or_default(), words_of_theirs.unwrap_or_default())
+    });
+    let complained = feedback.complained_at.map(|at| format!("complained {}", local_time(at)));
+    let all: Vec<String> = said.into_iter().chain(complained).collect();
+    format!("{who}: {}", all.join("; "))
 }
 
 fn state(message: &MessageSummary) -> String {

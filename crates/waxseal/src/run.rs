@@ -3,20 +3,28 @@ use std::sync::Arc;
 use anyhow::Context;
 use envelope::{Clock, SystemClock};
 use relay::Dispatcher;
-use store::Queue;
+use rustls::ServerConfig;
+use seal::Keys;
+use store::{Queue, Recorder};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use track::Endpoint;
 
-use crate::cli::ConfigArg;
+use crate::cli::{Part, RunArgs};
 use crate::config::Config;
-use crate::doors::{self, MailDoor, TIME_TO_CLOSE};
+use crate::doors::{self, Behind, MailDoor, TIME_TO_CLOSE};
 use crate::exit::{self, Failure, Outcome};
 use crate::house::{House, Serving};
-use crate::{check, logging, signals, wiring};
+use crate::{check, key_file, logging, signals, wiring};
 
-/// Runs the relay and the tracking endpoint in the foreground until a signal.
-pub(crate) async fn run(args: &ConfigArg) -> Outcome {
-    let config = check::read(&args.config)?;
+/// Runs the relay and the tracking endpoint, or one of them, in the foreground until a signal.
+pub(crate) async fn run(args: &RunArgs) -> Outcome {
+    if args.without_store && args.only != Some(Part::Track) {
+        let error = anyhow::anyhow!("--without-store goes with --only track: the relay has to remember mail");
+        return Err(Failure::new(exit::USAGE, error));
+    }
+    let file = &args.config.config;
+    let config = check::read_for(file, args.only)?;
     let (level, format, addresses) = wiring::log(&config.log);
     logging::begin(level, format, addresses);
     let mut signalled = signals::shutdown()?;
@@ -31,15 +39,26 @@ pub(crate) async fn run(args: &ConfigArg) -> Outcome {
 
     doors::make_room_for_connections(&config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let house = House::build(&wiring::cellar(&config), wiring::settings(&config)?, clock.clone()).await?;
-    let mut serving = open(&config, &house, clock, &shutdown).await.map_err(unavailable)?;
+    if args.without_store {
+        let serving = open_keys_only(&config, clock, &shutdown).await.map_err(unavailable)?;
+        tracing::info!(
+            "with the keys alone: links redirect and pixels are answered; opens and clicks are recorded nowhere, nothing \
+             that was revoked is stopped, and nobody can unsubscribe here"
+        );
+        let (tracking, version) = (&config.tracking.base_url, env!("CARGO_PKG_VERSION"));
+        tracing::info!(config = %file.display(), %tracking, version, "ready");
+        return end(&config, serving, &stop, shutdown, None).await;
+    }
+    let (cellar, settings) = (wiring::cellar(&config), wiring::settings(&config)?);
+    let house = House::build_part(args.only, &cellar, settings, clock.clone()).await?;
+    let serving = open(&config, &house, clock, &shutdown).await.map_err(unavailable)?;
     let waiting = match &house.queue {
         Some(queue) => queue.counts().await.context("cannot read the queue")?.waiting,
         None => 0,
     };
     tracing::info!(
-        config = %args.config.display(),
-        listeners = config.listeners.len(),
+        config = %file.display(),
+        listeners = if house.relay.is_some() { config.listeners.len() } else { 0 },
         upstreams = config.upstreams.len(),
         tracking = %config.tracking.base_url,
         queued = waiting,
@@ -47,13 +66,26 @@ pub(crate) async fn run(args: &ConfigArg) -> Outcome {
         "ready"
     );
 
+    end(&config, serving, &stop, shutdown, Some(house)).await
+}
+
+/// Serves until told to end, and lets what is under way finish.
+async fn end(
+    config: &Config,
+    mut serving: Serving,
+    stop: &watch::Sender<bool>,
+    shutdown: watch::Receiver<bool>,
+    house: Option<House>,
+) -> Outcome {
     let told = serving.until_told(shutdown).await;
     if told.is_err() {
         // What else is under way may finish all the same, then a restart mends the rest.
         stop.send_replace(true);
     }
-    drain(&config, serving).await;
-    house.close().await;
+    drain(config, serving).await;
+    if let Some(house) = house {
+        house.close().await;
+    }
     told?;
     tracing::info!("ended");
     Ok(exit::OK)
@@ -67,35 +99,38 @@ async fn open(
     shutdown: &watch::Receiver<bool>,
 ) -> anyhow::Result<Serving> {
     let certificate = doors::certificate(config)?;
-    let mail_doors = doors::mail_doors(config, certificate.as_ref(), &house.relay).await?;
-    let tracking = doors::bind(config.tracking.listen).await?;
+    let mail_doors = match &house.relay {
+        Some(relay) => {
+            let intake = relay::Intake::new(house.store.clone(), house.keys.clone(), clock.clone());
+            doors::mail_doors(config, certificate.as_ref(), relay, &intake).await?
+        }
+        None => vec![],
+    };
+    let tracking = match &house.recorder {
+        Some(recorder) => Some((doors::bind(config.tracking.listen).await?, recorder)),
+        None => None,
+    };
 
     let mut serving = Serving::default();
     for MailDoor { socket, config, door } in mail_doors {
         let stop = shutdown.clone();
         serving.spawn(async move {
-            smtp::serve(socket, config, door, stop).await;
+            match door {
+                Behind::Relay(door) => smtp::serve(socket, config, door, stop).await,
+                Behind::Feedback(door) => smtp::serve(socket, config, door, stop).await,
+            }
             Ok(())
         });
     }
-    let (keep_address, keep_agent) = wiring::keeps(config);
-    let proxies = config.tracking.trusted_proxies.iter().map(|network| network.to_string().parse());
-    let endpoint = Arc::new(Endpoint {
-        trusted_proxies: proxies.collect::<Result<_, _>>().context("a trusted proxy is not a network")?,
-        keep_address,
-        keep_agent,
-        ..Endpoint::new(house.keys.clone(), Some(house.recorder.clone()), clock)
-    });
-    let tls = if config.tracking.tls {
-        Some(certificate.context("the tracking endpoint speaks TLS and there is no certificate")?)
-    } else {
-        None
-    };
-    let stop = shutdown.clone();
-    serving.spawn(async move { Ok(track::serve(tracking, tls, endpoint, stop).await?) });
-    if let Some(dispatcher) =
-        Dispatcher::new(house.relay.clone(), wiring::dispatched_octets(config), shutdown.clone())
-    {
+    if let Some((socket, recorder)) = tracking {
+        let endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock)?;
+        track(&mut serving, config, socket, endpoint, certificate, shutdown)?;
+    }
+    let dispatcher = house
+        .relay
+        .clone()
+        .and_then(|relay| Dispatcher::new(relay, wiring::dispatched_octets(config), shutdown.clone()));
+    if let Some(dispatcher) = dispatcher {
         serving.spawn(async move {
             dispatcher.run().await;
             Ok(())
@@ -103,6 +138,60 @@ async fn open(
     }
     tokio::spawn(house.replaying());
     Ok(serving)
+}
+
+/// The tracking endpoint of a node that has the keys and nothing else. Makes none: links that are out would not
+/// open with them.
+async fn open_keys_only(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    shutdown: &watch::Receiver<bool>,
+) -> anyhow::Result<Serving> {
+    let file = &config.store.signing_key_file;
+    let keys = key_file::read(file)
+        .context("a node without a store needs the keys of the one that sends: waxseal keys export there, keys import here")?;
+    let certificate = doors::certificate(config)?;
+    let socket = doors::bind(config.tracking.listen).await?;
+    let mut serving = Serving::default();
+    let endpoint = endpoint(config, Arc::new(keys), None, clock)?;
+    track(&mut serving, config, socket, endpoint, certificate, shutdown)?;
+    Ok(serving)
+}
+
+/// What the tracking endpoint answers with.
+fn endpoint(
+    config: &Config,
+    keys: Arc<Keys>,
+    recorder: Option<Arc<Recorder>>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Endpoint> {
+    let (keep_address, keep_agent) = wiring::keeps(config);
+    let proxies = config.tracking.trusted_proxies.iter().map(|network| network.to_string().parse());
+    Ok(Endpoint {
+        trusted_proxies: proxies.collect::<Result<_, _>>().context("a trusted proxy is not a network")?,
+        keep_address,
+        keep_agent,
+        rules: Arc::new(wiring::rules(config)?),
+        ..Endpoint::new(keys, recorder, clock)
+    })
+}
+
+fn track(
+    serving: &mut Serving,
+    config: &Config,
+    socket: TcpListener,
+    endpoint: Endpoint,
+    certificate: Option<Arc<ServerConfig>>,
+    shutdown: &watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let tls = if config.tracking.tls {
+        Some(certificate.context("the tracking endpoint speaks TLS and there is no certificate")?)
+    } else {
+        None
+    };
+    let stop = shutdown.clone();
+    serving.spawn(async move { Ok(track::serve(socket, tls, Arc::new(endpoint), stop).await?) });
+    Ok(())
 }
 
 /// What is under way may finish within the grace; then the program ends all the same.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use envelope::{Mailbox, SystemClock};
+use envelope::{Mailbox, ModeRule, SystemClock, TrackingModes};
 use relay::event::Addresses;
 use relay::{
     AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim, OnUnavailable, Rate, Retry,
@@ -11,12 +11,14 @@ use relay::{
 use rewrite::{LinkRules, PixelPosition};
 use track::{KeepAddress, KeepAgent};
 use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
+use verdict::Rules;
 
 use crate::certificates;
 use crate::config::{self, Config};
 use crate::house::Cellar;
 use crate::key_file;
 use crate::logging::Format;
+use crate::rule_book;
 
 /// What the relay runs on.
 ///
@@ -34,6 +36,9 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         defaults: config.tracking.defaults,
         locked: config.tracking.locked,
         never_track: config.privacy.never_track.iter().map(pattern).collect(),
+        modes: modes(&config.privacy),
+        keep_subjects: !config.privacy.keep_subjects.is_zero(),
+        about_field: config.privacy.about_field,
         rewriting: rewriting(&config.tracking),
         rewrite_time: config.limits.rewrite_time,
         login_order: config.login_order.iter().map(login_order).collect(),
@@ -71,6 +76,29 @@ pub(crate) fn keeps(config: &Config) -> (KeepAddress, KeepAgent) {
         config::StoreAgent::Full => KeepAgent::Full,
     };
     (address, agent)
+}
+
+/// How much may be kept about whom.
+pub(crate) fn modes(privacy: &config::Privacy) -> TrackingModes {
+    let patterns = |patterns: &[config::AddressPattern]| patterns.iter().map(pattern).collect();
+    let rules = privacy.rules.iter().map(|rule| ModeRule {
+        senders: patterns(&rule.senders),
+        recipients: patterns(&rule.recipients),
+        mode: rule.mode,
+    });
+    TrackingModes { general: privacy.mode, rules: rules.collect() }
+}
+
+/// The rules that opens and clicks are judged by.
+///
+/// # Errors
+/// When a file that was right a moment ago is not any more.
+pub(crate) fn rules(config: &Config) -> anyhow::Result<Rules> {
+    let lists = Some(config.intel.lists.as_path()).filter(|lists| lists.exists());
+    rule_book::read(config.intel.rules.as_deref(), lists).map_err(|troubles| {
+        let told: Vec<String> = troubles.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the rules that people are told from machines by cannot be read: {}", told.join("; "))
+    })
 }
 
 /// How the log looks: level, format, addresses.

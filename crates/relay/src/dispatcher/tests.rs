@@ -1,4 +1,5 @@
 mod bench;
+mod faulty;
 mod provider;
 
 use std::collections::BTreeSet;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use bench::{ANA, BEGINNING, Bench, CONTENT, route, until};
 use envelope::{Choice, Notify, RelayId, ReversePath};
+use faulty::Disk;
 use provider::{Does, Mail, Provider};
 use store::{Copies, NewMessage, Queue, QueueState, RecipientState, Store};
 
@@ -542,4 +544,77 @@ async fn a_sender_without_a_sign_in_keeps_nobody_elses_mail() {
     bench.put("kim@example.com", "own", &["li@example.net"]).await;
     // Tried, and not kept back by what Ana lacks.
     bench.until_counted([0, 0, 2]).await;
+}
+
+#[tokio::test]
+async fn what_was_handed_on_and_not_written_down_is_once_more_at_most_however_often_it_begins_anew() {
+    let provider = Provider::start().await;
+    let mut bench = Bench::start(vec![crate::settings::Route { pool: 4, ..route("own", provider.address) }]);
+    bench.faults.set(Disk::Full);
+    for n in 0..30 {
+        bench.put(&format!("s{n}@example.com"), "own", &["bo@example.net"]).await;
+    }
+    until(
+        || async { (bench.faults.refused.load(Ordering::SeqCst) > 0).then_some(()) },
+        || format!("{:?}", bench.counted()),
+    )
+    .await;
+    bench.settled().await;
+    assert_eq!(provider.mails().len(), 0, "at the start nothing goes before a write was proved");
+
+    // It fills up while some are at work.
+    provider.does(|line| if line == "." { Does::Waits } else { Does::TheUsual });
+    bench.faults.set(Disk::Fine);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    bench.advance(Duration::from_secs(1));
+    until(|| async { (provider.most_inside() == 4).then_some(()) }, String::new).await;
+    bench.faults.set(Disk::Full);
+    provider.go();
+    until(|| async { (provider.mails().len() >= 4).then_some(()) }, String::new).await;
+    bench.settled().await;
+    let sent = provider.mails().len();
+    assert!(sent <= 8, "{sent}: those at work, and what had begun before the first failed");
+    for _ in 0..5 {
+        bench.kill().await;
+        bench.run();
+        bench.settled().await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert_eq!(provider.mails().len(), sent, "nothing goes out while nothing can be written down");
+    assert_eq!(bench.waiting().await, 30);
+
+    bench.faults.set(Disk::Fine);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    bench.advance(Duration::from_secs(1));
+    bench.until_empty().await;
+    let senders: BTreeSet<String> = provider.mails().into_iter().map(|mail| mail.from).collect();
+    assert_eq!((senders.len(), provider.mails().len()), (30, 30 + sent), "once more, and only those");
+}
+
+#[tokio::test]
+async fn while_no_room_is_kept_one_goes_at_a_time_each_after_a_proof() {
+    let provider = Provider::start().await;
+    let mut bench = Bench::start(vec![crate::settings::Route { pool: 4, ..route("own", provider.address) }]);
+    bench.faults.set(Disk::Narrow);
+    for n in 0..6 {
+        bench.put(&format!("s{n}@example.com"), "own", &["bo@example.net"]).await;
+    }
+    bench.until_empty().await;
+    assert_eq!((provider.mails().len(), provider.most_inside()), (6, 1));
+    assert!(bench.faults.proofs.load(Ordering::SeqCst) >= 6);
+    // With room for more they go together, and nothing more has to be proved.
+    bench.faults.set(Disk::Fine);
+    for n in 0..2 {
+        bench.put(&format!("s{n}@example.com"), "own", &["bo@example.net"]).await;
+        bench.until_empty().await;
+    }
+    let proofs = bench.faults.proofs.load(Ordering::SeqCst);
+    provider.does(|line| if line == "." { Does::Waits } else { Does::TheUsual });
+    for n in 0..6 {
+        bench.put(&format!("s{n}@example.com"), "own", &["bo@example.net"]).await;
+    }
+    until(|| async { (provider.most_inside() == 4).then_some(()) }, String::new).await;
+    provider.go();
+    bench.until_empty().await;
+    assert_eq!(bench.faults.proofs.load(Ordering::SeqCst), proofs);
 }

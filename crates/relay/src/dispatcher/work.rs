@@ -1,8 +1,7 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use envelope::{Choice, ForwardPath, ReversePath, Timestamp};
+use envelope::{Choice, ForwardPath, Mailbox, ReversePath, Timestamp, TrackingMode};
 use seal::Recipient;
 use store::{
     Copies, NewMessage, QueueState, QueuedMessage, QueuedRecipient, RecipientOutcome, RecipientState,
@@ -25,6 +24,17 @@ const LONG: Duration = Duration::from_hours(4);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// What of `choice` goes into one recipient's copy.
+fn choice_for(choice: Choice, mode: TrackingMode, is_sender: bool) -> Choice {
+    match mode {
+        TrackingMode::Off => Choice::NONE,
+        // One's own copy: its opens would all be one's own.
+        mode => {
+            Choice { opens: choice.opens && !is_sender, links: choice.links && mode != TrackingMode::Hygiene }
+        }
+    }
+}
+
 /// Is there something to do for it even if its provider takes nothing?
 pub(super) fn is_old(message: &QueuedMessage, retry: &Retry, now: Timestamp) -> bool {
     now >= message.queued_at.plus(retry.give_up) || is_late(message, now)
@@ -32,22 +42,6 @@ pub(super) fn is_old(message: &QueuedMessage, retry: &Retry, now: Timestamp) -> 
 
 fn is_late(message: &QueuedMessage, now: Timestamp) -> bool {
     !message.delay_told && now.since(message.queued_at) >= LONG
-}
-
-/// Counts as long as it lives.
-struct Unwritten<'a>(&'a AtomicUsize);
-
-impl<'a> Unwritten<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Unwritten<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Shared {
@@ -152,17 +146,30 @@ impl Shared {
             ForwardPath::Mailbox(mailbox) => mailbox.as_str().eq_ignore_ascii_case(&message.sender),
             ForwardPath::Postmaster => false,
         };
+        let mailbox = recipient.forward_path.mailbox().map(Mailbox::as_str);
+        let mode = match mailbox {
+            // He may have refused while the mail waited.
+            Some(address) if relay.has_refused(address).await => TrackingMode::Off,
+            _ => settings.modes.of(&message.sender, mailbox),
+        };
         let tracking = Tracking {
             id: message.id,
             recipient: Recipient::Index(recipient.index),
-            // One's own copy: its opens would all be one's own.
-            choice: Choice { opens: choice.opens && !is_sender, ..choice },
+            choice: choice_for(choice, mode, is_sender),
             keys: relay.keys.clone(),
             base_url: settings.base_url.clone(),
             rewriting: settings.rewriting.clone(),
             on_dkim: settings.routes[outlet.route].on_dkim,
         };
-        relay.rewrite_in_time(content, tracking).await.content
+        let recipient = tracking.recipient;
+        let copy = relay.rewrite_in_time(content, tracking).await;
+        if !copy.is_tracked() {
+            return copy.content;
+        }
+        match relay.about_field(message.id, recipient) {
+            field if field.is_empty() => copy.content,
+            field => Arc::new([&field, copy.content.as_slice()].concat()),
+        }
     }
 
     /// A message that is given up, or late, and whose provider takes nothing.
@@ -312,7 +319,7 @@ impl Shared {
                     continue;
                 }
             }
-            until_it_is.get_or_insert_with(|| Unwritten::new(&self.unwritten));
+            until_it_is.get_or_insert_with(|| self.ledger.unwritten());
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::queue::reserve::{OCTETS, Reserve};
 use crate::{StoreError, log};
 
 /// Is there room for one more? The disk is asked once in a while; between, what we take is counted off.
@@ -10,6 +11,7 @@ pub(crate) struct Room {
     free: Box<dyn Fn() -> io::Result<u64> + Send + Sync>,
     low: u64,
     every: Duration,
+    reserve: Option<Reserve>,
     seen: Mutex<Seen>,
 }
 
@@ -28,18 +30,23 @@ impl Room {
         Self::asking(move || free_octets(&folder), low, EVERY)
     }
 
+    /// While the reserve is used up there is no room.
+    pub(crate) fn with_reserve(self, reserve: Reserve) -> Self {
+        Self { reserve: Some(reserve), ..self }
+    }
+
     pub(crate) fn asking(
         free: impl Fn() -> io::Result<u64> + Send + Sync + 'static,
         low: u64,
         every: Duration,
     ) -> Self {
-        Self { free: Box::new(free), low, every, seen: Mutex::default() }
+        Self { free: Box::new(free), low, every, reserve: None, seen: Mutex::default() }
     }
 
     /// # Errors
     /// [`StoreError::DiskLow`].
     pub(crate) fn take(&self, octets: u64) -> Result<(), StoreError> {
-        if self.low == 0 {
+        if self.low == 0 && self.reserve.is_none() {
             return Ok(());
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,6 +54,9 @@ impl Room {
             // A file system that does not say does not stand in the way: it refuses by itself when it is full.
             seen.free = (self.free)().unwrap_or(u64::MAX);
             seen.at = Some(Instant::now());
+            if !self.reserve_is_held(&mut seen.free) {
+                seen.free = 0;
+            }
         }
         let left = seen.free.checked_sub(octets).filter(|left| *left >= self.low);
         if let Some(left) = left {
@@ -60,6 +70,24 @@ impl Room {
             log::queue_disk_low(seen.free, self.low);
         }
         Err(StoreError::DiskLow)
+    }
+
+    /// Takes the reserve again if it was given away and there is room. Blocks when it does.
+    pub(crate) fn has_reserve(&self) -> bool {
+        let mut free = (self.free)().unwrap_or(u64::MAX);
+        self.reserve_is_held(&mut free)
+    }
+
+    fn reserve_is_held(&self, free: &mut u64) -> bool {
+        let Some(reserve) = &self.reserve else { return true };
+        if reserve.is_held() {
+            return true;
+        }
+        let taken = reserve.take(*free, self.low);
+        if taken {
+            *free = free.saturating_sub(OCTETS);
+        }
+        taken
     }
 }
 

@@ -8,7 +8,7 @@ use crate::sqlite::connection::Schema;
 /// "WXSQ": a queue, not the store.
 pub(crate) const SCHEMA: Schema =
     Schema { application_id: 0x5758_5351, migrations: Migrations::from_slice(STEPS), gives_room_back: true };
-const STEPS: &[M<'static>] = &[M::up(FIRST)];
+const STEPS: &[M<'static>] = &[M::up(FIRST), M::up(PROOF)];
 
 const FIRST: &str = "
 PRAGMA application_id = 0x57585351;
@@ -61,6 +61,14 @@ CREATE TABLE recipient (
 CREATE TABLE content (
     message INTEGER PRIMARY KEY, -- message.key
     octets  BLOB NOT NULL
+) STRICT;
+";
+
+/// What is written to see that something can be.
+const PROOF: &str = "
+CREATE TABLE proof (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    octets BLOB NOT NULL
 ) STRICT;
 ";
 

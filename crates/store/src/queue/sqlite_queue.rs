@@ -1,4 +1,4 @@
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,11 +10,13 @@ use rusqlite::ErrorCode;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+use crate::files::open_lock;
 use crate::queue::bodies::{Bodies, Unfit};
 use crate::queue::change::{Change, Content, Put};
 use crate::queue::keeping::Keeping;
 use crate::queue::read::{self, Found, Kept};
 use crate::queue::recovery::{self, Health};
+use crate::queue::reserve::Reserve;
 use crate::queue::room::Room;
 use crate::queue::schema::SCHEMA;
 use crate::queue::turns::Turns;
@@ -24,7 +26,7 @@ use crate::sqlite::held_file::HeldFile;
 use crate::sqlite::readers::Readers;
 use crate::sqlite::writer::Writer;
 use crate::worker::Worker;
-use crate::{NewMessage, Queue, QueueCounts, QueuedMessage, RecipientOutcome, StoreError, log};
+use crate::{Footing, NewMessage, Queue, QueueCounts, QueuedMessage, RecipientOutcome, StoreError, log};
 
 /// A queue in a SQLite file of its own, so that no long write of the store delays an answer; large contents are
 /// files beside it.
@@ -41,6 +43,7 @@ struct Inner {
     writer: Worker<Writer<Keeping>>,
     bodies: Bodies,
     room: Room,
+    reserve: Reserve,
     turns: Arc<Mutex<Turns>>,
     changed: watch::Receiver<u64>,
     /// Held for as long as this process works the queue.
@@ -66,8 +69,22 @@ impl SqliteQueue {
     /// [`StoreError::QueueInUse`] when another process works it.
     pub fn open(spool: &Path, low_disk: u64) -> Result<Self, StoreError> {
         let spool = absolute(spool)?;
-        let bodies = Bodies::open(&spool)?;
-        let lock = lock(&spool)?;
+        match Self::open_once(&spool, low_disk) {
+            // A start needs room too: the index of the WAL is made anew.
+            Err(error) if error.no_room() && Self::give_reserve(&spool) => Self::open_once(&spool, low_disk),
+            opened => opened,
+        }
+    }
+
+    /// Gives away the room that is kept on the disk of `spool` for when it is full; what else is on that disk may
+    /// need some to begin. False: there was none.
+    pub fn give_reserve(spool: &Path) -> bool {
+        Reserve::in_spool(spool).give()
+    }
+
+    fn open_once(spool: &Path, low_disk: u64) -> Result<Self, StoreError> {
+        let bodies = Bodies::open(spool)?;
+        let lock = lock(spool)?;
         let database = spool.join(DATABASE);
         let health = recovery::recover(&database, &bodies, BUSY)?;
         if health == Health::Absent && lock.had_a_queue {
@@ -76,7 +93,10 @@ impl SqliteQueue {
         HeldFile::create(&database)?;
         recovery::tidy(&mut open_writer(&database, BUSY, &SCHEMA)?, &bodies, health)?;
         let lock = lock.note_queue()?;
-        Self::start(&spool, bodies, low_disk, Some(lock))
+        let queue = Self::start(spool, bodies, low_disk, Some(lock))?;
+        // If there is no room for it now, there may be later.
+        queue.0.room.has_reserve();
+        Ok(queue)
     }
 
     /// Opens a queue that another process may be working, to look and to change.
@@ -110,7 +130,8 @@ impl SqliteQueue {
             readers,
             writer,
             bodies,
-            room: Room::on(spool.to_owned(), low_disk),
+            room: Room::on(spool.to_owned(), low_disk).with_reserve(Reserve::in_spool(spool)),
+            reserve: Reserve::in_spool(spool),
             turns: Arc::default(),
             changed,
             _lock: lock,
@@ -165,8 +186,27 @@ impl SqliteQueue {
         Ok(prepared)
     }
 
-    async fn found(&self, change: Change) -> Result<bool, StoreError> {
-        Ok(self.0.writer.commit(change).await? > 0)
+    async fn found(&self, change: impl Fn() -> Change) -> Result<bool, StoreError> {
+        Ok(self.commit(change).await? > 0)
+    }
+
+    /// Into the room of the reserve, if there is no other.
+    async fn commit(&self, change: impl Fn() -> Change) -> Result<u64, StoreError> {
+        match self.0.writer.commit(change()).await {
+            Err(error) if error.no_room() && self.0.reserve.give() => self.0.writer.commit(change()).await,
+            answer => answer,
+        }
+    }
+
+    async fn settle_once(
+        &self,
+        id: RelayId,
+        outcomes: Vec<RecipientOutcome>,
+        notifications: Vec<NewMessage>,
+    ) -> Result<(), StoreError> {
+        let notifications = self.all_prepared(notifications).await?;
+        self.0.writer.commit(Change::Settle { id, outcomes, notifications }).await?;
+        Ok(())
     }
 }
 
@@ -230,13 +270,16 @@ impl Queue for SqliteQueue {
         outcomes: Vec<RecipientOutcome>,
         notifications: Vec<NewMessage>,
     ) -> Result<(), StoreError> {
-        let notifications = self.all_prepared(notifications).await?;
-        self.0.writer.commit(Change::Settle { id, outcomes, notifications }).await?;
-        Ok(())
+        match self.settle_once(id, outcomes.clone(), notifications.clone()).await {
+            Err(error) if error.no_room() && self.0.reserve.give() => {
+                self.settle_once(id, outcomes, notifications).await
+            }
+            settled => settled,
+        }
     }
 
     async fn set_aside(&self, id: RelayId, why: &str) -> Result<(), StoreError> {
-        if self.0.writer.commit(Change::SetAside { id, why: why.to_owned() }).await? > 0 {
+        if self.found(|| Change::SetAside { id, why: why.to_owned() }).await? {
             log::queued_set_aside(id, why);
         }
         Ok(())
@@ -266,23 +309,32 @@ impl Queue for SqliteQueue {
     }
 
     async fn retry(&self, id: RelayId, now: Timestamp) -> Result<bool, StoreError> {
-        self.found(Change::Retry { id, now }).await
+        self.found(|| Change::Retry { id, now }).await
     }
 
     async fn hold(&self, id: RelayId) -> Result<bool, StoreError> {
-        self.found(Change::Hold(id)).await
+        self.found(|| Change::Hold(id)).await
     }
 
     async fn release(&self, id: RelayId) -> Result<bool, StoreError> {
-        self.found(Change::Release(id)).await
+        self.found(|| Change::Release(id)).await
     }
 
     async fn delete(&self, id: RelayId) -> Result<bool, StoreError> {
-        self.found(Change::Delete(id)).await
+        self.found(|| Change::Delete(id)).await
     }
 
     async fn flush(&self, now: Timestamp) -> Result<u64, StoreError> {
-        self.0.writer.commit(Change::Flush(now)).await
+        self.commit(|| Change::Flush(now)).await
+    }
+
+    async fn prove_writable(&self) -> Result<Footing, StoreError> {
+        let inner = self.0.clone();
+        let reserve = tokio::task::spawn_blocking(move || inner.room.has_reserve());
+        let held = reserve.await.map_err(|_| StoreError::Panicked { thread: "reserving room" })?;
+        self.commit(|| Change::Prove).await?;
+        // It may have been given for this.
+        Ok(if held && self.0.reserve.is_held() { Footing::Firm } else { Footing::Narrow })
     }
 
     fn changed(&self) -> watch::Receiver<u64> {
@@ -347,8 +399,7 @@ struct Lock {
 
 fn lock(spool: &Path) -> Result<Lock, StoreError> {
     let path = spool.join(LOCK);
-    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = opened.map_err(|e| StoreError::file("opening", &path, e))?;
+    let file = open_lock(&path).map_err(|e| StoreError::file("opening", &path, e))?;
     match file.try_lock() {
         Ok(()) => {
             let had_a_queue = file.metadata().is_ok_and(|metadata| metadata.len() > 0);

@@ -67,7 +67,11 @@ async fn everything_is_there_after_reopening() {
     queue.set_aside(id(3), "why").await.unwrap();
     let before = queue.messages(None, 9).await.unwrap();
     queue.close().await;
-    assert_eq!(names(&spool), ["bodies", "damaged", "queue.db", "queue.lock"], "a closed queue is one file");
+    assert_eq!(
+        names(&spool),
+        ["bodies", "damaged", "queue.db", "queue.lock", "queue.reserve"],
+        "a closed queue is one file"
+    );
 
     let queue = open(&spool);
     assert_eq!(queue.messages(None, 9).await.unwrap(), before);
@@ -75,7 +79,7 @@ async fn everything_is_there_after_reopening() {
         assert!(queue.content(id(n)).await.unwrap() == *filled(n, octets).content);
     }
     drop(queue);
-    assert_eq!(names(&spool), ["bodies", "damaged", "queue.db", "queue.lock"]);
+    assert_eq!(names(&spool), ["bodies", "damaged", "queue.db", "queue.lock", "queue.reserve"]);
 }
 
 #[cfg(unix)]
@@ -92,6 +96,8 @@ async fn is_for_its_owner_only() {
         ("damaged", 0o700),
         ("queue.db", 0o600),
         ("queue.db-wal", 0o600),
+        ("queue.lock", 0o600),
+        ("queue.reserve", 0o600),
         (&body, 0o600),
     ] {
         let mode = std::fs::metadata(spool.join(name)).unwrap().permissions().mode();
@@ -344,6 +350,35 @@ async fn the_room_of_a_backlog_is_given_back() {
     queue.close().await;
     let length = std::fs::metadata(spool.join("queue.db")).unwrap().len();
     assert!(length < 100_000_000, "{length}");
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_outcomes_and_no_mail_until_there_is_room() {
+    let (_folder, spool) = scratch();
+    let queue = open(&spool);
+    assert_eq!(queue.prove_writable().await.unwrap(), Footing::Firm);
+    queue.put(filled(1, 100)).await.unwrap();
+    // As if an outcome had found no room.
+    assert!(SqliteQueue::give_reserve(&spool) && !SqliteQueue::give_reserve(&spool));
+    queue.close().await;
+
+    let low = u64::MAX >> 1;
+    let queue = SqliteQueue::open(&spool, low).unwrap();
+    assert!(matches!(queue.put(filled(2, 100)).await, Err(StoreError::DiskLow)));
+    assert_eq!(queue.prove_writable().await.unwrap(), Footing::Narrow);
+    queue.settle(id(1), vec![outcome(0, RecipientState::HandedOn, moment(1))], vec![]).await.unwrap();
+    queue.close().await;
+
+    let queue = open(&spool);
+    queue.put(filled(2, 100)).await.unwrap();
+    assert_eq!(queue.prove_writable().await.unwrap(), Footing::Firm);
+    // Every proof is on the same pages.
+    let length = || std::fs::metadata(spool.join("queue.db")).unwrap().len();
+    for _ in 0..20 {
+        queue.prove_writable().await.unwrap();
+    }
+    queue.close().await;
+    assert!(length() < 1_500_000, "{}", length());
 }
 
 // ── damaged databases

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
@@ -10,9 +11,10 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::samples::{click, open};
+use crate::{Feedback, FeedbackLog, RecipientFeedback};
 use crate::{
-    MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice, SenderRecord, SqliteStore,
-    StoredEvent,
+    MessageFilter, MessageOutcome, MessageRecord, MessageSummary, SavedChoice, SenderRecord, Settlement,
+    Settling, SqliteStore, StoredEvent, SubmissionAddress, Submissions,
 };
 
 /// A store that does what a test tells it to, with a real one behind it.
@@ -35,6 +37,107 @@ enum Mood {
     CommitsLate,
 }
 
+/// Nobody settles here.
+#[async_trait]
+impl Settling for Scripted {
+    fn settled(&self) -> watch::Receiver<i64> {
+        self.store.settled()
+    }
+    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        self.store.settle(settlement).await
+    }
+    async fn settled_after(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.settled_after(seq, limit).await
+    }
+    async fn hits_with_evidence(&self, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.hits_with_evidence(seq, limit).await
+    }
+    async fn events_of_before(
+        &self,
+        id: RelayId,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.events_of_before(id, before, limit).await
+    }
+    async fn event(&self, id: RelayId) -> Result<Option<StoredEvent>, StoreError> {
+        self.store.event(id).await
+    }
+    async fn drop_evidence(&self, now: Timestamp, limit: u32) -> Result<(), StoreError> {
+        self.store.drop_evidence(now, limit).await
+    }
+}
+
+/// Nothing comes back here.
+#[async_trait]
+impl FeedbackLog for Scripted {
+    async fn record_feedback(&self, feedback: Feedback) -> Result<(), StoreError> {
+        self.store.record_feedback(feedback).await
+    }
+    async fn feedback_of(&self, message: RelayId) -> Result<Vec<RecipientFeedback>, StoreError> {
+        self.store.feedback_of(message).await
+    }
+    async fn messages_called(&self, message_id: &str) -> Result<Vec<RelayId>, StoreError> {
+        self.store.messages_called(message_id).await
+    }
+}
+
+#[async_trait]
+impl crate::Privacy for Scripted {
+    async fn parties(&self, message: RelayId) -> Result<Option<crate::Parties>, StoreError> {
+        self.store.parties(message).await
+    }
+    async fn refused(&self, addresses: Vec<String>) -> Result<Vec<bool>, StoreError> {
+        self.store.refused(addresses).await
+    }
+    async fn refuse(&self, address: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.store.refuse(address, at).await
+    }
+    async fn allow(&self, address: &str) -> Result<(), StoreError> {
+        self.store.allow(address).await
+    }
+    async fn recipient_facts(
+        &self,
+        message: RelayId,
+        recipient: Option<u16>,
+    ) -> Result<Option<crate::RecipientFacts>, StoreError> {
+        self.store.recipient_facts(message, recipient).await
+    }
+    async fn record_last_open(&self, open: crate::LastOpen) -> Result<(), StoreError> {
+        self.store.record_last_open(open).await
+    }
+    async fn last_opens(&self, message: RelayId) -> Result<Vec<crate::LastOpen>, StoreError> {
+        self.store.last_opens(message).await
+    }
+    async fn purge(
+        &self,
+        keep: crate::Keep,
+        progress: crate::Purge,
+        limit: u32,
+    ) -> Result<crate::Purge, StoreError> {
+        self.store.purge(keep, progress, limit).await
+    }
+    async fn over_its_time(&self, keep: crate::Keep) -> Result<crate::Purged, StoreError> {
+        self.store.over_its_time(keep).await
+    }
+    async fn traces(&self, address: &str) -> Result<crate::Traces, StoreError> {
+        self.store.traces(address).await
+    }
+    async fn forget(&self, address: &str) -> Result<crate::Traces, StoreError> {
+        self.store.forget(address).await
+    }
+}
+
+#[async_trait]
+impl Submissions for Scripted {
+    async fn record_submission(&self, sender: &str, from: IpAddr, at: Timestamp) -> Result<(), StoreError> {
+        self.store.record_submission(sender, from, at).await
+    }
+    async fn submissions(&self, sender: &str, now: Timestamp) -> Result<Vec<SubmissionAddress>, StoreError> {
+        self.store.submissions(sender, now).await
+    }
+}
+
 #[async_trait]
 impl Store for Scripted {
     async fn record_event(&self, event: Event) -> Result<(), StoreError> {
@@ -52,7 +155,7 @@ impl Store for Scripted {
         match mood {
             Mood::Hangs => std::future::pending().await,
             Mood::Fails => Err(StoreError::TimedOut),
-            Mood::RefusesClicks if event.kind == verdict::Kind::Click => {
+            Mood::RefusesClicks if event.kind == crate::EventKind::Click => {
                 Err(StoreError::Unreadable { what: "click", value: String::new() })
             }
             Mood::Answers | Mood::RefusesClicks => self.store.record_event(event).await,
@@ -116,6 +219,44 @@ impl Store for Scripted {
     }
     fn committed(&self) -> watch::Receiver<i64> {
         self.store.committed()
+    }
+}
+
+#[async_trait]
+impl crate::Revocations for Scripted {
+    async fn revoke(&self, what: crate::Revocation, at: Timestamp) -> Result<(), StoreError> {
+        self.store.revoke(what, at).await
+    }
+    async fn unrevoke(&self, what: crate::Revocation) -> Result<(), StoreError> {
+        self.store.unrevoke(what).await
+    }
+    async fn revocations(&self) -> Result<Vec<crate::StoredRevocation>, StoreError> {
+        self.store.revocations().await
+    }
+    async fn revocations_edition(&self) -> Result<i64, StoreError> {
+        self.store.revocations_edition().await
+    }
+}
+
+#[async_trait]
+impl crate::Suppressions for Scripted {
+    async fn suppression(&self, sender: &str, to: &str) -> Result<Option<crate::Suppression>, StoreError> {
+        self.store.suppression(sender, to).await
+    }
+    async fn suppress(&self, suppression: crate::Suppression) -> Result<(), StoreError> {
+        self.store.suppress(suppression).await
+    }
+    async fn unsuppress(&self, sender: Option<&str>, address: &str) -> Result<(), StoreError> {
+        self.store.unsuppress(sender, address).await
+    }
+    async fn suppressions(
+        &self,
+        filter: crate::SuppressionFilter,
+    ) -> Result<Vec<crate::Suppression>, StoreError> {
+        self.store.suppressions(filter).await
+    }
+    async fn unsubscribe(&self, unsubscription: crate::Unsubscription) -> Result<(), StoreError> {
+        self.store.unsubscribe(unsubscription).await
     }
 }
 

@@ -1,12 +1,12 @@
 use envelope::{Choice, Reason, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Deserialize;
-use verdict::{Confidence, Judgement, Kind, Trust, Verdict};
 
+use crate::sqlite::feedback::feedback_of;
 use crate::sqlite::readers::Unread;
 use crate::{
-    AppPassword, ChoiceOrigin, Event, LinkRecord, MOST_APP_PASSWORDS, MessageFilter, MessageRecord,
-    MessageSummary, PartNote, RecipientRecord, SavedChoice, SenderRecord, StoredEvent,
+    AppPassword, ChoiceOrigin, LinkRecord, MOST_APP_PASSWORDS, MessageFilter, MessageRecord, MessageSummary,
+    PartNote, RecipientRecord, SavedChoice, SenderRecord,
 };
 
 /// No answer is longer, whatever was asked for: it is held in memory.
@@ -70,7 +70,7 @@ fn summary(db: &Connection, row: &Row) -> Result<MessageSummary, Unread> {
             subject: row.get("subject")?,
             message_id: row.get("message_id")?,
             choice: Choice { opens: row.get("opens")?, links: row.get("links")? },
-            choice_origin: word(row, "choice_origin", ChoiceOrigin::from_code)?,
+            choice_origin: word(row, "choice_origin", "choice_origin", ChoiceOrigin::from_code)?,
             pixel: row.get("pixel")?,
             links_tracked: row.get("links_tracked")?,
             reasons: reasons(&row.get::<_, String>("reasons")?),
@@ -88,6 +88,7 @@ fn summary(db: &Connection, row: &Row) -> Result<MessageSummary, Unread> {
         opens_by_machines: count(row, "opens_by_machines")?,
         clicks_by_people: count(row, "clicks_by_people")?,
         clicks_by_machines: count(row, "clicks_by_machines")?,
+        feedback: feedback_of(db, id(row, "id")?)?,
     })
 }
 
@@ -140,85 +141,6 @@ fn links(db: &Connection, key: i64) -> rusqlite::Result<Vec<LinkRecord>> {
         links.push(LinkRecord { index: row.get("number")?, href, target, kept });
     }
     Ok(links)
-}
-
-const EVENT: &str = "SELECT e.seq, e.id, e.at, e.kind, t.message, e.recipient, e.link, j.verdict, j.confidence,
-    j.reasons, j.trust_time, j.trust_place, j.trust_device, j.rules, device.text AS device, agent.text AS agent,
-    e.address, e.evidence, m.sender, m.subject,
-    (SELECT r.address FROM recipient r WHERE r.message = e.message AND r.number = e.recipient LIMIT 1)
-        AS recipient_address,
-    (SELECT coalesce(l.target, l.href) FROM link l
-        WHERE l.message = e.message AND l.number = e.link AND l.kept IS NULL LIMIT 1) AS link_target
-    FROM event e CROSS JOIN tally t ON t.key = e.message CROSS JOIN judgement j ON j.key = e.judgement
-    LEFT JOIN word device ON device.key = e.device LEFT JOIN word agent ON agent.key = e.agent
-    LEFT JOIN message m ON m.key = e.message";
-
-pub(crate) fn events_after(db: &Connection, seq: i64, limit: u32) -> Result<Vec<StoredEvent>, Unread> {
-    let sql = format!("{EVENT} WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2");
-    events(db, &sql, &[&seq, &limit.min(MOST)])
-}
-
-pub(crate) fn recent_events(db: &Connection, limit: u32) -> Result<Vec<StoredEvent>, Unread> {
-    let sql = format!("{EVENT} ORDER BY e.seq DESC LIMIT ?1");
-    let mut newest_first = events(db, &sql, &[&limit.min(MOST)])?;
-    newest_first.reverse();
-    Ok(newest_first)
-}
-
-pub(crate) fn events_of(db: &Connection, message: RelayId) -> Result<Vec<StoredEvent>, Unread> {
-    let sql = format!(
-        "{EVENT} WHERE e.message = (SELECT key FROM tally WHERE message = ?1) ORDER BY e.seq DESC LIMIT ?2"
-    );
-    let mut newest_first = events(db, &sql, &[&message.as_bytes(), &MOST])?;
-    newest_first.reverse();
-    Ok(newest_first)
-}
-
-fn events(db: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<StoredEvent>, Unread> {
-    let mut statement = db.prepare_cached(sql)?;
-    let mut rows = statement.query(values)?;
-    let mut events = vec![];
-    while let Some(row) = rows.next()? {
-        events.push(stored_event(row)?);
-    }
-    Ok(events)
-}
-
-fn stored_event(row: &Row) -> Result<StoredEvent, Unread> {
-    let reasons: String = row.get("reasons")?;
-    let Ok(reasons) = serde_json::from_str(&reasons) else {
-        return Err(Unread::Form { what: "list of reasons", value: reasons });
-    };
-    Ok(StoredEvent {
-        seq: row.get("seq")?,
-        event: Event {
-            id: id(row, "id")?,
-            at: moment(row, "at")?,
-            kind: word(row, "kind", Kind::from_code)?,
-            message: id(row, "message")?,
-            recipient: row.get("recipient")?,
-            link: row.get("link")?,
-            judgement: Judgement {
-                verdict: word(row, "verdict", Verdict::from_code)?,
-                confidence: word(row, "confidence", Confidence::from_code)?,
-                reasons,
-                trust: Trust {
-                    time: row.get("trust_time")?,
-                    place: row.get("trust_place")?,
-                    device: row.get("trust_device")?,
-                },
-                rules: row.get("rules")?,
-            },
-            device: row.get("device")?,
-            address: row.get("address")?,
-            user_agent: row.get("agent")?,
-            evidence: row.get::<_, Option<String>>("evidence")?.unwrap_or_else(|| "{}".to_owned()),
-        },
-        sender: row.get("sender")?,
-        subject: row.get("subject")?,
-        recipient_address: row.get("recipient_address")?,
-        link_target: row.get("link_target")?,
-    })
 }
 
 pub(crate) fn saved_choice(db: &Connection, sender: &str) -> Result<Option<SavedChoice>, Unread> {
@@ -280,11 +202,11 @@ pub(crate) fn app_passwords(db: &Connection, sender: &str) -> Result<Vec<AppPass
     Ok(passwords.collect::<rusqlite::Result<_>>()?)
 }
 
-fn id(row: &Row, column: &str) -> rusqlite::Result<RelayId> {
+pub(crate) fn id(row: &Row, column: &str) -> rusqlite::Result<RelayId> {
     Ok(RelayId::from_bytes(row.get(column)?))
 }
 
-fn moment(row: &Row, column: &str) -> rusqlite::Result<Timestamp> {
+pub(crate) fn moment(row: &Row, column: &str) -> rusqlite::Result<Timestamp> {
     Ok(Timestamp::from_unix_millis(row.get(column)?))
 }
 
@@ -292,7 +214,12 @@ fn count(row: &Row, column: &str) -> rusqlite::Result<u64> {
     Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
 }
 
-fn word<T>(row: &Row, column: &'static str, from_code: fn(&str) -> Option<T>) -> Result<T, Unread> {
+pub(crate) fn word<T>(
+    row: &Row,
+    column: &str,
+    what: &'static str,
+    from_code: fn(&str) -> Option<T>,
+) -> Result<T, Unread> {
     let code: String = row.get(column)?;
-    from_code(&code).ok_or(Unread::Form { what: column, value: code })
+    from_code(&code).ok_or(Unread::Form { what, value: code })
 }

@@ -47,6 +47,11 @@ impl Readers {
         }
     }
 
+    /// Of the database.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.0.file.path()
+    }
+
     /// Takes no more; returns when the last query has ended.
     pub(crate) async fn close(&self) {
         let count = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);

@@ -2,13 +2,18 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::StoreError;
+use crate::sqlite::event_log;
+use crate::sqlite::suppression::SuppressedSenders;
 use crate::sqlite::write::Write;
 use crate::sqlite::writer::Ledger;
 
-/// The store's writes, and the number of the newest event that is committed.
+/// The store's writes, the number of the newest event that is committed, and that of the newest settled one.
 pub(crate) struct Records {
     newest: Option<i64>,
     committed: watch::Sender<i64>,
+    suppressed: SuppressedSenders,
+    settling: Option<i64>,
+    settled: watch::Sender<i64>,
 }
 
 impl Records {
@@ -16,11 +21,28 @@ impl Records {
         let newest = db
             .query_row("SELECT coalesce(max(seq), 0) FROM event", (), |row| row.get(0))
             .map_err(|e| StoreError::sqlite("being opened", e))?;
-        Ok(Self { newest: None, committed: watch::Sender::new(newest) })
+        // What is deleted must not be left to be read in the file.
+        db.pragma_update(None, "secure_delete", true).map_err(|e| StoreError::sqlite("being opened", e))?;
+        let settled = event_log::settled(db).map_err(|e| StoreError::sqlite("being opened", e))?;
+        Ok(Self {
+            newest: None,
+            committed: watch::Sender::new(newest),
+            settling: None,
+            settled: watch::Sender::new(settled),
+            suppressed: SuppressedSenders::open(db)?,
+        })
     }
 
     pub(crate) fn committed(&self) -> watch::Receiver<i64> {
         self.committed.subscribe()
+    }
+
+    pub(crate) fn settled(&self) -> watch::Receiver<i64> {
+        self.settled.subscribe()
+    }
+
+    pub(crate) fn suppressed(&self) -> SuppressedSenders {
+        self.suppressed.clone()
     }
 }
 
@@ -31,6 +53,9 @@ impl Ledger for Records {
 
     fn apply(&mut self, write: &Write, db: &Connection) -> Result<(), StoreError> {
         self.newest = write.apply(db)?.or(self.newest);
+        if let Write::Settle(settlement) = write {
+            self.settling = self.settling.max(Some(settlement.upto));
+        }
         Ok(())
     }
 
@@ -38,9 +63,17 @@ impl Ledger for Records {
         if let Some(newest) = self.newest.take() {
             self.committed.send_replace(newest);
         }
+        if let Some(upto) = self.settling.take() {
+            self.settled.send_if_modified(|settled| {
+                let further = upto > *settled;
+                *settled = upto.max(*settled);
+                further
+            });
+        }
     }
 
     fn taken_back(&mut self) {
         self.newest = None;
+        self.settling = None;
     }
 }

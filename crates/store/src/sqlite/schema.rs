@@ -1,15 +1,29 @@
 use rusqlite_migration::{M, Migrations};
 
 use crate::sqlite::connection::Schema;
+use crate::sqlite::event_log::EVENT_LOG;
+use crate::sqlite::feedback::FEEDBACK;
+use crate::sqlite::privacy::PRIVACY;
+use crate::sqlite::submissions::SUBMISSIONS;
+use crate::sqlite::{revocation, suppression};
 
 /// The store's tables. Never edit a step that was released; add the next. A new word of [`verdict::Verdict`],
-/// [`verdict::Kind`] or [`crate::ChoiceOrigin`] needs one too, even an empty one, so that programs that do not
+/// [`crate::EventKind`] or [`crate::ChoiceOrigin`] needs one too, even an empty one, so that programs that do not
 /// know it refuse.
 ///
 /// "WXSL": which program's file this is.
 pub(crate) const SCHEMA: Schema =
     Schema { application_id: 0x5758_534c, migrations: Migrations::from_slice(STEPS), gives_room_back: false };
-const STEPS: &[M<'static>] = &[M::up(FIRST), M::up(APP_PASSWORDS)];
+const STEPS: &[M<'static>] = &[
+    M::up(FIRST),
+    M::up(APP_PASSWORDS),
+    M::up(EVENT_LOG),
+    M::up(FEEDBACK),
+    M::up(SUBMISSIONS),
+    M::up(revocation::SCHEMA),
+    M::up(suppression::SCHEMA),
+    M::up(PRIVACY),
+];
 
 const FIRST: &str = "
 PRAGMA application_id = 0x5758534c;

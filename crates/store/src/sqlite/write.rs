@@ -1,8 +1,15 @@
+use std::net::IpAddr;
+
 use envelope::{Choice, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
-use verdict::{Judgement, Kind, Verdict};
 
-use crate::{AppPassword, Event, MessageOutcome, MessageRecord, SenderRecord, StoreError};
+use crate::sqlite::event_log::{drop_evidence, settle, write_event};
+use crate::sqlite::feedback::write_feedback;
+use crate::sqlite::{privacy, revocation, submissions, suppression};
+use crate::{
+    AppPassword, Event, Feedback, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement,
+    StoreError,
+};
 
 /// One thing to remember. Doing it again changes nothing.
 #[derive(Debug)]
@@ -10,6 +17,27 @@ pub(crate) enum Write {
     Message(Box<MessageRecord>),
     Outcome(Box<MessageOutcome>),
     Event(Box<Event>),
+    Feedback(Box<Feedback>),
+    Settle(Box<Settlement>),
+    Submission {
+        sender: String,
+        address: IpAddr,
+        at: Timestamp,
+    },
+    DropEvidence {
+        now: Timestamp,
+        limit: u32,
+    },
+    Refuse {
+        address: String,
+        at: Timestamp,
+    },
+    Allow {
+        address: String,
+    },
+    LastOpen(LastOpen),
+    Purge(privacy::Batch),
+    Forget(privacy::Forget),
     Choice {
         sender: String,
         choice: Choice,
@@ -22,6 +50,8 @@ pub(crate) enum Write {
         sender: String,
         label: String,
     },
+    Revocation(revocation::Change),
+    Suppression(suppression::Change),
     #[cfg(test)]
     Panic,
 }
@@ -41,6 +71,44 @@ impl Write {
             }
             Self::Event(event) => {
                 write_event(db, event).map_err(|e| StoreError::sqlite("recording an event", e))
+            }
+            Self::Feedback(feedback) => {
+                write_feedback(db, feedback).map_err(|e| StoreError::sqlite("recording what came back", e))
+            }
+            Self::Settle(settlement) => {
+                settle(db, settlement).map_err(|e| StoreError::sqlite("settling events", e))
+            }
+            Self::Submission { sender, address, at } => {
+                submissions::record(db, sender, *address, *at)
+                    .map_err(|e| StoreError::sqlite("recording where a sender submits from", e))?;
+                Ok(None)
+            }
+            Self::DropEvidence { now, limit } => {
+                drop_evidence(db, *now, *limit).map_err(|e| StoreError::sqlite("deleting evidence", e))?;
+                Ok(None)
+            }
+            Self::Refuse { address, at } => {
+                privacy::refuse(db, address, *at)
+                    .map_err(|e| StoreError::sqlite("recording a refusal", e))?;
+                Ok(None)
+            }
+            Self::Allow { address } => {
+                privacy::allow(db, address).map_err(|e| StoreError::sqlite("taking a refusal back", e))?;
+                Ok(None)
+            }
+            Self::LastOpen(open) => {
+                privacy::record_last_open(db, *open)
+                    .map_err(|e| StoreError::sqlite("recording the day of an open", e))?;
+                Ok(None)
+            }
+            Self::Purge(batch) => {
+                privacy::delete(db, batch)
+                    .map_err(|e| StoreError::sqlite("deleting what is over its time", e))?;
+                Ok(None)
+            }
+            Self::Forget(forget) => {
+                forget.apply(db).map_err(|e| StoreError::sqlite("forgetting an address", e))?;
+                Ok(None)
             }
             Self::Choice { sender, choice, by, at } => {
                 write_choice(db, sender, *choice, *by, *at)
@@ -63,18 +131,20 @@ impl Write {
                     .map_err(|e| StoreError::sqlite("removing an app password", e))?;
                 Ok(None)
             }
+            Self::Revocation(change) => change.apply(db).map(|()| None),
+            Self::Suppression(change) => change.apply(db),
             #[cfg(test)]
             Self::Panic => panic!("as a test asked"),
         }
     }
 }
 
-fn execute(db: &Connection, sql: &str, values: &[&dyn ToSql]) -> rusqlite::Result<usize> {
+pub(crate) fn execute(db: &Connection, sql: &str, values: &[&dyn ToSql]) -> rusqlite::Result<usize> {
     db.prepare_cached(sql)?.execute(values)
 }
 
 /// The short key of a message, known or not.
-fn key_of(db: &Connection, message: RelayId) -> rusqlite::Result<i64> {
+pub(crate) fn key_of(db: &Connection, message: RelayId) -> rusqlite::Result<i64> {
     let find = "SELECT key FROM tally WHERE message = ?1";
     let known = db.prepare_cached(find)?.query_row([message.as_bytes()], |row| row.get(0)).optional()?;
     if let Some(key) = known {
@@ -201,99 +271,6 @@ fn write_links(db: &Connection, key: i64, record: &MessageRecord) -> rusqlite::R
 
 fn place(position: usize) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX)
-}
-
-fn write_event(db: &Connection, event: &Event) -> rusqlite::Result<Option<i64>> {
-    let message = key_of(db, event.message)?;
-    let judgement = key_of_judgement(db, &event.judgement)?;
-    let device = key_of_word(db, event.device.as_deref())?;
-    let agent = key_of_word(db, event.user_agent.as_deref())?;
-    let new = execute(
-        db,
-        "INSERT INTO event (id, message, at, kind, recipient, link, judgement, device, agent, address, evidence)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
-        params![
-            event.id.as_bytes(),
-            message,
-            event.at.unix_millis(),
-            event.kind.code(),
-            event.recipient,
-            event.link,
-            judgement,
-            device,
-            agent,
-            event.address,
-            Some(&event.evidence).filter(|evidence| evidence.as_str() != "{}"),
-        ],
-    )?;
-    if new == 0 {
-        return Ok(None);
-    }
-    let seq = db.last_insert_rowid();
-    // Only for an event that was not there before: that is what makes a replay count once.
-    if let Some(sql) = counting(event.kind, event.judgement.verdict) {
-        execute(db, sql, &[&message])?;
-    }
-    Ok(Some(seq))
-}
-
-/// Nothing for the sender's own hits and those nobody can tell: they are neither people nor machines.
-fn counting(kind: Kind, verdict: Verdict) -> Option<&'static str> {
-    let by_person = verdict.counts_as_person();
-    let by_machine = matches!(verdict, Verdict::Prefetch | Verdict::Scanner | Verdict::Preview);
-    match (kind, by_person, by_machine) {
-        (Kind::Open, true, _) => {
-            Some("UPDATE tally SET opens_by_people = opens_by_people + 1 WHERE key = ?1")
-        }
-        (Kind::Open, _, true) => {
-            Some("UPDATE tally SET opens_by_machines = opens_by_machines + 1 WHERE key = ?1")
-        }
-        (Kind::Click, true, _) => {
-            Some("UPDATE tally SET clicks_by_people = clicks_by_people + 1 WHERE key = ?1")
-        }
-        (Kind::Click, _, true) => {
-            Some("UPDATE tally SET clicks_by_machines = clicks_by_machines + 1 WHERE key = ?1")
-        }
-        _ => None,
-    }
-}
-
-fn key_of_word(db: &Connection, text: Option<&str>) -> rusqlite::Result<Option<i64>> {
-    let Some(text) = text else { return Ok(None) };
-    let find = "SELECT key FROM word WHERE text = ?1";
-    let known = db.prepare_cached(find)?.query_row([text], |row| row.get(0)).optional()?;
-    if known.is_some() {
-        return Ok(known);
-    }
-    execute(db, "INSERT INTO word (text) VALUES (?1)", &[&text])?;
-    Ok(Some(db.last_insert_rowid()))
-}
-
-fn key_of_judgement(db: &Connection, judgement: &Judgement) -> rusqlite::Result<i64> {
-    let reasons = serde_json::to_string(&judgement.reasons).unwrap_or_else(|_| "[]".to_owned());
-    let trust = judgement.trust;
-    let values = params![
-        judgement.verdict.code(),
-        judgement.confidence.code(),
-        reasons,
-        trust.time,
-        trust.place,
-        trust.device,
-        judgement.rules,
-    ];
-    let find = "SELECT key FROM judgement WHERE verdict = ?1 AND confidence = ?2 AND reasons = ?3
-                AND trust_time = ?4 AND trust_place = ?5 AND trust_device = ?6 AND rules = ?7";
-    let known = db.prepare_cached(find)?.query_row(values, |row| row.get(0)).optional()?;
-    if let Some(key) = known {
-        return Ok(key);
-    }
-    execute(
-        db,
-        "INSERT INTO judgement (verdict, confidence, reasons, trust_time, trust_place, trust_device, rules)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        values,
-    )?;
-    Ok(db.last_insert_rowid())
 }
 
 fn write_choice(

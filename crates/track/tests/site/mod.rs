@@ -3,7 +3,7 @@
 
 use std::future::pending;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,8 +13,9 @@ use envelope::{Choice, Clock, ManualClock, RelayId, Timestamp};
 use seal::{Keys, Recipient};
 use store::{
     Event, Journal, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, Recorder, SavedChoice,
-    SenderRecord, Store, StoreError, StoredEvent,
+    SenderRecord, Settlement, Settling, Store, StoreError, StoredEvent, SubmissionAddress, Submissions,
 };
+use store::{Feedback, FeedbackLog, RecipientFeedback};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -246,6 +247,95 @@ impl Fake {
 }
 
 #[async_trait]
+impl Settling for Fake {
+    fn settled(&self) -> watch::Receiver<i64> {
+        self.committed.subscribe()
+    }
+    async fn settle(&self, _: Settlement) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn settled_after(&self, _: i64, _: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn hits_with_evidence(&self, _: i64, _: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn events_of_before(&self, _: RelayId, _: i64, _: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn event(&self, _: RelayId) -> Result<Option<StoredEvent>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn drop_evidence(&self, _: Timestamp, _: u32) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl FeedbackLog for Fake {
+    async fn record_feedback(&self, _: Feedback) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn feedback_of(&self, _: RelayId) -> Result<Vec<RecipientFeedback>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn messages_called(&self, _: &str) -> Result<Vec<RelayId>, StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl store::Privacy for Fake {
+    async fn parties(&self, _: RelayId) -> Result<Option<store::Parties>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn refused(&self, _: Vec<String>) -> Result<Vec<bool>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn refuse(&self, _: &str, _: Timestamp) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn allow(&self, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn recipient_facts(
+        &self,
+        _: RelayId,
+        _: Option<u16>,
+    ) -> Result<Option<store::RecipientFacts>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn record_last_open(&self, _: store::LastOpen) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn last_opens(&self, _: RelayId) -> Result<Vec<store::LastOpen>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn purge(&self, _: store::Keep, _: store::Purge, _: u32) -> Result<store::Purge, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn over_its_time(&self, _: store::Keep) -> Result<store::Purged, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn traces(&self, _: &str) -> Result<store::Traces, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn forget(&self, _: &str) -> Result<store::Traces, StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl Submissions for Fake {
+    async fn record_submission(&self, _: &str, _: IpAddr, _: Timestamp) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn submissions(&self, _: &str, _: Timestamp) -> Result<Vec<SubmissionAddress>, StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
 impl Store for Fake {
     async fn record_event(&self, event: Event) -> Result<(), StoreError> {
         self.asked.send_modify(|times| *times += 1);
@@ -314,6 +404,41 @@ impl Store for Fake {
         Err(StoreError::Closed)
     }
     async fn save_sender(&self, _: SenderRecord) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl store::Revocations for Fake {
+    async fn revoke(&self, _: store::Revocation, _: Timestamp) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn unrevoke(&self, _: store::Revocation) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn revocations(&self) -> Result<Vec<store::StoredRevocation>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn revocations_edition(&self) -> Result<i64, StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl store::Suppressions for Fake {
+    async fn suppression(&self, _: &str, _: &str) -> Result<Option<store::Suppression>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn suppress(&self, _: store::Suppression) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn unsuppress(&self, _: Option<&str>, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn suppressions(&self, _: store::SuppressionFilter) -> Result<Vec<store::Suppression>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn unsubscribe(&self, _: store::Unsubscription) -> Result<(), StoreError> {
         Err(StoreError::Closed)
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Document {
     pub upstreams: Vec<Section>,
     /// Each `[[sender]]`.
     pub senders: Vec<Section>,
+    /// Each `[[privacy.rule]]`.
+    pub privacy_rules: Vec<Section>,
     /// Something stands where an upstream should, and that has been said.
     pub has_odd_upstream: bool,
 }
@@ -163,6 +165,7 @@ impl Walk<'_, '_> {
         self.table(&mut section, &format!("{}[]", key.path), path, table);
         let sections = match key.path {
             "smtp" => &mut self.document.listeners,
+            "privacy.rule" => &mut self.document.privacy_rules,
             _ => &mut self.document.senders,
         };
         sections.push(section);

@@ -37,7 +37,7 @@ impl Resolving<'_> {
     /// Every `[upstream.NAME]`, in the order of the file.
     pub(super) fn upstreams(&mut self) -> Vec<UpstreamConfig> {
         let document = self.document;
-        if document.upstreams.is_empty() && !document.has_odd_upstream {
+        if document.upstreams.is_empty() && !document.has_odd_upstream && self.surroundings.hands_on {
             self.complaints.push(
                 Complaint::new("there is no upstream to hand mail to").key("upstream").help(
                     "write [upstream.mine] with host = \"smtp.provider.example\" and auth = \"pass-through\"",

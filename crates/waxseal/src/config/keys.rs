@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Octets(u64),
     /// A duration with its unit, between these.
     Period(Duration, Duration),
+    /// The word, or a duration with its unit, between these.
+    WordOrPeriod(&'static str, Duration, Duration),
     /// One of the first words; the second are those of the design that this version does not have.
     Word(&'static [&'static str], &'static [&'static str]),
     /// A list of them, each once.
@@ -152,6 +154,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
+const TEN_YEARS: Duration = Duration::from_hours(24 * 3653);
 const MONTH: Duration = Duration::from_hours(24 * 31);
 
 /// Less does not even hold a header: "35" was meant to be "35MB".
@@ -174,6 +177,12 @@ pub(super) static KEYS: &[Key] = &[
         "smtp",
         Kind::Tables,
         "Where mail comes in: one table per listener. With none there is the one shown here, for this machine only.",
+    ),
+    key(
+        "smtp[].role",
+        Kind::Word(&["submission", "feedback"], &[]),
+        Default("\"submission\""),
+        "submission (senders' mail) | feedback (bounces and complaints: they are read, recorded, and go nowhere).",
     ),
     key("smtp[].listen", Kind::Listen, Default("\"127.0.0.1:2525\""), "IP address and port."),
     key(
@@ -572,16 +581,106 @@ pub(super) static KEYS: &[Key] = &[
     ),
     later("privacy.geo"),
     later("privacy.geo_db"),
-    later("privacy.keep_events"),
-    later("privacy.keep_subjects"),
-    later("privacy.keep_bodies"),
-    later("privacy.honour_dnt"),
-    later("privacy.recipient_page"),
+    key(
+        "privacy.mode",
+        Kind::Word(&["off", "hygiene", "pseudonymous", "full"], &[]),
+        Default("\"full\""),
+        "off | hygiene (the date of the last open only) | pseudonymous (not who of several, where, on what) | full.",
+    ),
+    key(
+        "privacy.keep_events",
+        Kind::Period(DAY, TEN_YEARS),
+        Default("\"400d\""),
+        "How long opens and clicks are kept, and what is known of their messages. The links work for ever.",
+    ),
+    key(
+        "privacy.keep_subjects",
+        Kind::Period(Duration::ZERO, TEN_YEARS),
+        Default("\"400d\""),
+        "How long subjects are kept; \"0d\": not at all.",
+    ),
+    key(
+        "privacy.keep_bodies",
+        Kind::Word(&["0d"], &[]),
+        Default("\"0d\""),
+        "Only \"0d\": the text of messages is never stored, except of mail that waits in the queue.",
+    ),
+    key(
+        "privacy.keep_evidence",
+        Kind::WordOrPeriod("settling", HOUR, TEN_YEARS),
+        Default("\"settling\""),
+        "What verdicts are made from: settling (until it is sure who it was), or for a time, to judge anew later.",
+    ),
+    key(
+        "privacy.honour_dnt",
+        Kind::Flag,
+        Default("true"),
+        "Sec-GPC and DNT: opens are not stored; clicks are counted, with nothing about the person.",
+    ),
+    key(
+        "privacy.recipient_page",
+        Kind::Flag,
+        Default("true"),
+        "The tracking host explains itself, and recipients can refuse there.",
+    ),
+    key(
+        "privacy.about_field",
+        Kind::Flag,
+        Default("false"),
+        "Tracked mail carries X-Waxseal-About: the address of the recipient's page, with what is known and a way to refuse.",
+    ),
+    key(
+        "privacy.contact",
+        Kind::Text,
+        Optional("\"Example Ltd, privacy@example.com\""),
+        "Whom recipients can ask; shown on their page.",
+    ),
+    holder(
+        "privacy.rule",
+        Kind::Tables,
+        "A mode for some senders or recipients. Of all that fit, and privacy.mode, the strictest wins.",
+    ),
+    key(
+        "privacy.rule[].senders",
+        Kind::Senders,
+        Optional("[\"*@example.com\"]"),
+        "Whose mail; if not set, everybody's.",
+    ),
+    key(
+        "privacy.rule[].recipients",
+        Kind::Senders,
+        Optional("[\"*@example.org\"]"),
+        "To whom; if not set, to everybody.",
+    ),
+    key(
+        "privacy.rule[].mode",
+        Kind::Word(&["off", "hygiene", "pseudonymous", "full"], &[]),
+        Needed("\"hygiene\""),
+        "off | hygiene | pseudonymous | full.",
+    ),
     later("console"),
     later("sharing"),
     later("admin"),
     later("notify"),
     later("webhook"),
+    // ── intel
+    holder(
+        "intel",
+        Kind::Table,
+        "What people are told from machines by: see docs/verdicts.md, and `waxseal verdict` for one case.",
+    ),
+    key(
+        "intel.rules",
+        Kind::Path,
+        Optional("\"/etc/waxseal/verdicts.toml\""),
+        "Rules in the place of the built-in ones, which `waxseal intel rules` prints.",
+    ),
+    key(
+        "intel.lists",
+        Kind::Path,
+        Default("\"/var/lib/waxseal/intel\""),
+        "Folder with newer lists of networks and crawlers than the built-in ones; `waxseal intel update` fills it.",
+    ),
     // ── store
     holder("store", Kind::Table, "Where things are kept."),
     key(

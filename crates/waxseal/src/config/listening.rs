@@ -6,7 +6,7 @@ use super::forms::is_loopback;
 use super::network::Network;
 use super::problems::Complaint;
 use super::resolving::Resolving;
-use super::settings::{Certificate, Encryption, Listener, Tracking};
+use super::settings::{Certificate, Encryption, Listener, Role, Tracking};
 
 impl Resolving<'_> {
     /// `[tls]`; its files are looked into.
@@ -51,6 +51,11 @@ impl Resolving<'_> {
     fn listener(&mut self, section: &Section, certificate: Option<&Certificate>) -> Option<Listener> {
         let listen: Option<SocketAddr> = section.get("smtp[].listen");
         let tls = section.get("smtp[].tls").map(encryption);
+        let role =
+            if section.get("smtp[].role") == Some("feedback") { Role::Feedback } else { Role::Submission };
+        if role == Role::Feedback {
+            return self.feedback_listener(section, certificate);
+        }
         let login_required = section.get("smtp[].auth").map(|word: &str| word == "required");
         let allow_from: Option<Vec<Network>> = section.get("smtp[].allow_from");
         let from_outside = listen.is_some_and(|listen| !is_loopback(listen.ip()));
@@ -97,17 +102,50 @@ impl Resolving<'_> {
         {
             self.belongs_to(entry, "auth = \"none\"");
         }
-        if tls.is_some_and(|tls| tls != Encryption::None) && certificate == Some(&Certificate::None) {
-            self.at(section, "smtp[].tls", "this listener needs a certificate", "needs TLS, and there is no certificate",
-                "under [tls], write mode = \"files\" with cert_file and key_file, or mode = \"self-signed\" for a test");
-        }
+        self.needs_certificate(section, tls, certificate);
         Some(Listener {
+            role,
             listen: listen?,
             tls: tls?,
             login_required: login_required?,
             allow_from,
             sender: section.get("smtp[].as"),
         })
+    }
+
+    /// Other servers bring reports there, so nobody logs in; what comes in goes nowhere, so everybody may.
+    fn feedback_listener(
+        &mut self,
+        section: &Section,
+        certificate: Option<&Certificate>,
+    ) -> Option<Listener> {
+        for key in ["smtp[].auth", "smtp[].as"] {
+            if let Some(entry) = section.entry(key) {
+                self.belongs_to(entry, "role = \"submission\"");
+            }
+        }
+        let tls = section.get("smtp[].tls").map(encryption);
+        self.needs_certificate(section, tls, certificate);
+        Some(Listener {
+            role: Role::Feedback,
+            listen: section.get("smtp[].listen")?,
+            tls: tls?,
+            login_required: false,
+            allow_from: section.get("smtp[].allow_from"),
+            sender: None,
+        })
+    }
+
+    fn needs_certificate(
+        &mut self,
+        section: &Section,
+        tls: Option<Encryption>,
+        certificate: Option<&Certificate>,
+    ) {
+        if tls.is_some_and(|tls| tls != Encryption::None) && certificate == Some(&Certificate::None) {
+            self.at(section, "smtp[].tls", "this listener needs a certificate", "needs TLS, and there is no certificate",
+                "under [tls], write mode = \"files\" with cert_file and key_file, or mode = \"self-signed\" for a test");
+        }
     }
 
     /// No address can be listened on twice.

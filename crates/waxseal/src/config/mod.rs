@@ -12,6 +12,7 @@ mod handing_on;
 mod keys;
 mod listening;
 mod network;
+mod privacy;
 mod problems;
 mod reading;
 mod resolving;
@@ -51,6 +52,18 @@ const READABLE_BY_ALL: u32 = 0o004;
 /// # Errors
 /// Every mistake at once; [`Problems::kind`] says whether the file could be read at all.
 pub fn load(path: &Path) -> Result<Config, Problems> {
+    load_for(path, true)
+}
+
+/// The same for a node that redirects and hands no mail on: it needs no upstream.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for_tracking(path: &Path) -> Result<Config, Problems> {
+    load_for(path, false)
+}
+
+fn load_for(path: &Path, hands_on: bool) -> Result<Config, Problems> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(|error| unreadable(&name, &error))?;
     let mode = file.metadata().map_err(|error| unreadable(&name, &error))?.permissions().mode();
@@ -60,6 +73,7 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
         file: &name,
         base,
         readable_by_all: mode & READABLE_BY_ALL != 0,
+        hands_on,
         environment: &|name| std::env::var_os(name),
     };
     let text = std::str::from_utf8(&octets).map_err(|error| {
@@ -78,7 +92,9 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 /// Every mistake at once.
 pub fn parse(text: &str, name: &str, base: &Path) -> Result<Config, Problems> {
     let environment = |name: &str| std::env::var_os(name);
-    check(text, name, &Surroundings { file: name, base, readable_by_all: false, environment: &environment })
+    let surroundings =
+        Surroundings { file: name, base, readable_by_all: false, hands_on: true, environment: &environment };
+    check(text, name, &surroundings)
 }
 
 fn check(text: &str, name: &str, surroundings: &Surroundings<'_>) -> Result<Config, Problems> {

@@ -194,7 +194,9 @@ fn scalar(key: &Key, value: &DeValue<'_>) -> Result<Value, Wrong> {
                 _ => Wrong::new(format!("must be between {least} and {most}"), "out of range"),
             })
         }
-        (Kind::Period(..), DeValue::Integer(number)) => Err(units::bare_number(key, number.as_str(), "s")),
+        (Kind::Period(..) | Kind::WordOrPeriod(..), DeValue::Integer(number)) => {
+            Err(units::bare_number(key, number.as_str(), "s"))
+        }
         (Kind::Octets(_), DeValue::Integer(number)) => Err(units::bare_number(key, number.as_str(), "B")),
         (_, DeValue::String(text)) => from_text(key, text),
         (_, value) => Err(wrong_type(key, value)),
@@ -205,6 +207,8 @@ fn from_text(key: &Key, text: &str) -> Result<Value, Wrong> {
     match &key.kind {
         Kind::Octets(least) => units::octets(key, text, *least).map(Value::Number),
         Kind::Period(least, most) => units::period(key, text, *least, *most).map(Value::Period),
+        Kind::WordOrPeriod(word, ..) if text == *word => Ok(Value::Word(word)),
+        Kind::WordOrPeriod(_, least, most) => units::period(key, text, *least, *most).map(Value::Period),
         Kind::Word(..) => word(key, text).map(Value::Word),
         Kind::Hostname => forms::hostname(text).map(Value::Text),
         Kind::Host => forms::host(text).map(Value::Text),
@@ -238,7 +242,7 @@ pub(super) fn wrong_type(key: &Key, value: &DeValue<'_>) -> Wrong {
     let must = match key.kind {
         Kind::Flag => "must be true or false",
         Kind::Number(..) => "must be a whole number",
-        Kind::Period(..) => "must be a duration with its unit, in quotes",
+        Kind::Period(..) | Kind::WordOrPeriod(..) => "must be a duration with its unit, in quotes",
         Kind::Octets(_) => "must be a size with its unit, in quotes",
         _ if is_list(&key.kind) => "must be a list",
         _ => "must be text, in quotes",

@@ -1,16 +1,20 @@
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use envelope::{Choice, Mailbox};
 
 use super::document::{Document, Entry, Section};
 use super::problems::Complaint;
 use super::settings::{
-    Certificate, Config, LimitsConfig, Links, Listener, LogAddresses, LogConfig, LogFormat, LogLevel,
-    LoginPlace, PixelPosition, Privacy, SenderConfig, StoreAgent, StoreConfig, StoreIp, Throttle, Tracking,
-    UpstreamConfig, UpstreamLogin,
+    Certificate, Config, IntelConfig, LimitsConfig, Links, Listener, LogAddresses, LogConfig, LogFormat,
+    LogLevel, LoginPlace, PixelPosition, SenderConfig, StoreConfig, Throttle, Tracking, UpstreamConfig,
+    UpstreamLogin,
 };
 use super::surroundings::{Surroundings, system_host_name};
+use crate::rule_book;
+
+/// As the table of keys has it.
+const DEFAULT_LISTS: &str = "/var/lib/waxseal/intel";
 
 /// Turns what the file says into what the program runs on, and finds what is wrong between its keys.
 pub(super) struct Resolving<'a> {
@@ -32,6 +36,7 @@ impl Resolving<'_> {
         let login_order = self.login_order(&upstreams, &listeners);
         let senders = self.senders();
         let limits = self.limits();
+        let intel = self.intel();
 
         let hostname = match root.entry("server.hostname") {
             None => system_host_name(),
@@ -50,6 +55,7 @@ impl Resolving<'_> {
             },
             senders,
             privacy: self.privacy()?,
+            intel: intel?,
             store: self.store()?,
             limits: limits?,
             log: self.log()?,
@@ -193,21 +199,36 @@ impl Resolving<'_> {
         })
     }
 
-    fn privacy(&self) -> Option<Privacy> {
+    /// Reads the rules and lists: a mistake in them is better told now than when mail is opened.
+    fn intel(&mut self) -> Option<IntelConfig> {
         let root = &self.document.root;
-        Some(Privacy {
-            store_ip: match root.get("privacy.store_ip")? {
-                "none" => StoreIp::None,
-                "full" => StoreIp::Full,
-                _ => StoreIp::Truncated,
-            },
-            store_agent: match root.get("privacy.store_agent")? {
-                "none" => StoreAgent::None,
-                "full" => StoreAgent::Full,
-                _ => StoreAgent::Family,
-            },
-            never_track: root.get("privacy.never_track")?,
-        })
+        let path = |key| root.get(key).map(|path: PathBuf| self.surroundings.path(&path));
+        let (rules, lists) = (path("intel.rules"), path("intel.lists"));
+        if root.is_wrong("intel.rules") {
+            return None;
+        }
+        let lists = lists?;
+        // The folder need not be there unless somebody went out of the way to name it.
+        let is_named = lists != Path::new(DEFAULT_LISTS);
+        let folder = Some(lists.as_path()).filter(|lists| is_named || lists.exists());
+        // The built-in ones are right.
+        let is_own = rules.is_some() || folder.is_some();
+        if is_own && let Err(troubles) = rule_book::read(rules.as_deref(), folder) {
+            for mut trouble in troubles {
+                let is_rules = rules.as_ref().is_some_and(|rules| trouble.file == *rules);
+                let key = if is_rules { "intel.rules" } else { "intel.lists" };
+                if let Ok(beside) = trouble.file.strip_prefix(self.surroundings.base) {
+                    trouble.file = beside.to_owned();
+                }
+                let complaint = Complaint::new(format!("`{key}`: {trouble}")).key(key);
+                self.complaints.push(match root.entry(key) {
+                    Some(entry) => complaint.at(entry.span.clone(), "cannot be used"),
+                    None => complaint.help("mend the file, or take it away: there are lists built in"),
+                });
+            }
+            return None;
+        }
+        Some(IntelConfig { rules, lists })
     }
 
     fn store(&self) -> Option<StoreConfig> {

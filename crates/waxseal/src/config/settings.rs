@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use envelope::{Choice, Credentials, Mailbox, Secret};
+use envelope::{Choice, Credentials, Mailbox, Secret, TrackingMode};
 
 use super::address_pattern::AddressPattern;
 use super::network::Network;
@@ -21,7 +21,8 @@ pub struct Config {
     pub certificate: Certificate,
     /// What is tracked, and where recipients' clicks land.
     pub tracking: Tracking,
-    /// Providers, in the order of the file: a sender uses the first whose `senders` match. Never empty.
+    /// Providers, in the order of the file: a sender uses the first whose `senders` match. Empty only for a node
+    /// that hands no mail on.
     pub upstreams: Vec<UpstreamConfig>,
     /// Where a login is looked for, in this order.
     pub login_order: Vec<LoginPlace>,
@@ -31,6 +32,8 @@ pub struct Config {
     pub senders: Vec<SenderConfig>,
     /// What is kept about recipients.
     pub privacy: Privacy,
+    /// What people are told from machines by.
+    pub intel: IntelConfig,
     /// Where things are kept.
     pub store: StoreConfig,
     /// How much, and how long.
@@ -42,6 +45,8 @@ pub struct Config {
 /// One `[[smtp]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
+    /// What it is for.
+    pub role: Role,
     /// The address it listens on.
     pub listen: SocketAddr,
     /// How connections to it are encrypted.
@@ -52,6 +57,15 @@ pub struct Listener {
     pub allow_from: Option<Vec<Network>>,
     /// Without a login: everything is this address's; `None` means that the reverse-path says.
     pub sender: Option<Mailbox>,
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Senders' mail.
+    Submission,
+    /// Bounces and complaints.
+    Feedback,
 }
 
 /// How a connection is encrypted.
@@ -309,6 +323,35 @@ pub struct Privacy {
     pub store_agent: StoreAgent,
     /// Recipients who are never tracked.
     pub never_track: Vec<AddressPattern>,
+    /// How much may be kept about everybody.
+    pub mode: TrackingMode,
+    /// About whom less.
+    pub rules: Vec<PrivacyRule>,
+    /// How long opens and clicks are kept.
+    pub keep_events: Duration,
+    /// How long subjects are kept; nothing: they are not stored.
+    pub keep_subjects: Duration,
+    /// How long evidence is kept; `None`: until the verdict is settled.
+    pub keep_evidence: Option<Duration>,
+    /// `Sec-GPC` and `DNT` count.
+    pub honour_dnt: bool,
+    /// The tracking host explains itself and takes refusals.
+    pub recipient_page: bool,
+    /// Tracked mail carries the address of the recipient's page.
+    pub about_field: bool,
+    /// Whom recipients can ask.
+    pub contact: Option<String>,
+}
+
+/// One `[[privacy.rule]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivacyRule {
+    /// Whose mail.
+    pub senders: Vec<AddressPattern>,
+    /// To whom.
+    pub recipients: Vec<AddressPattern>,
+    /// How much may be kept.
+    pub mode: TrackingMode,
 }
 
 /// `privacy.store_ip`.
@@ -331,6 +374,15 @@ pub enum StoreAgent {
     Family,
     /// All of it.
     Full,
+}
+
+/// `[intel]`: files that were read once, and found to be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntelConfig {
+    /// The rules; `None` means the built-in ones.
+    pub rules: Option<PathBuf>,
+    /// The folder of lists; without it there are the built-in ones.
+    pub lists: PathBuf,
 }
 
 /// `[store]`.

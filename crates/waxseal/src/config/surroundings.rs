@@ -13,6 +13,8 @@ pub(super) struct Surroundings<'a> {
     pub base: &'a Path,
     /// May everybody on this machine read the file?
     pub readable_by_all: bool,
+    /// Mail goes out from here, so there has to be an upstream.
+    pub hands_on: bool,
     /// An environment variable.
     pub environment: &'a dyn Fn(&str) -> Option<OsString>,
 }

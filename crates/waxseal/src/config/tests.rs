@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use envelope::{Choice, Credentials, Mailbox};
+use envelope::{Choice, Credentials, Mailbox, TrackingMode};
 
 use super::keys::{KEYS, Kind};
 use super::surroundings::Surroundings;
@@ -43,6 +43,7 @@ fn the_shortest_file_that_runs() {
         Config {
             hostname,
             listeners: vec![Listener {
+                role: Role::Submission,
                 listen: address("127.0.0.1:2525"),
                 tls: Encryption::None,
                 login_required: true,
@@ -102,7 +103,17 @@ fn the_shortest_file_that_runs() {
                 store_ip: StoreIp::Truncated,
                 store_agent: StoreAgent::Family,
                 never_track: vec![],
+                mode: TrackingMode::Full,
+                rules: vec![],
+                keep_events: Duration::from_hours(24 * 400),
+                keep_subjects: Duration::from_hours(24 * 400),
+                keep_evidence: None,
+                honour_dnt: true,
+                recipient_page: true,
+                about_field: false,
+                contact: None,
             },
+            intel: IntelConfig { rules: None, lists: std::path::PathBuf::from("/var/lib/waxseal/intel") },
             store: StoreConfig {
                 database: "/var/lib/waxseal/waxseal.db".into(),
                 spool: "/var/lib/waxseal/spool".into(),
@@ -138,6 +149,8 @@ fn every_key_is_heard() {
     fs::write(folder.path().join("cert.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
     fs::write(folder.path().join("key.pem"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
     fs::write(folder.path().join("password"), "hunter2\n").unwrap();
+    fs::write(folder.path().join("verdicts.toml"), verdict::Rules::builtin_text()).unwrap();
+    fs::create_dir(folder.path().join("lists")).unwrap();
     let login: Keys = &[("upstream.*.auth", "'login'"), ("upstream.*.username", "'a'")];
     let none: Keys = &[("upstream.*.auth", "'none'")];
     let queue: Keys = &[("upstream.*.auth", "'none'"), ("upstream.*.delivery", "'queue'")];
@@ -146,11 +159,17 @@ fn every_key_is_heard() {
         ("upstream.*.oauth.provider", "'google'"),
         ("upstream.*.oauth.client_id", "'id'"),
     ];
+    let rule: Keys = &[
+        ("privacy.rule[].senders", "['*@example.net']"),
+        ("privacy.rule[].recipients", "['kim@example.net']"),
+        ("privacy.rule[].mode", "'off'"),
+    ];
     let ana: Keys = &[("sender[].address", "'ana@example.com'")];
     // The key, what stands beside it, and a value that is not the default.
     let table: &[(&str, Keys, &str)] = &[
         ("server.hostname", &[], "'relay.example.com'"),
         ("smtp[].listen", &[], "'127.0.0.1:2526'"),
+        ("smtp[].role", &[], "'feedback'"),
         ("smtp[].tls", &[("tls.mode", "'self-signed'")], "'starttls'"),
         ("smtp[].auth", &[], "'none'"),
         ("smtp[].allow_from", &[], "['127.0.0.0/8']"),
@@ -217,6 +236,17 @@ fn every_key_is_heard() {
         ("privacy.store_ip", &[], "'none'"),
         ("privacy.store_agent", &[], "'full'"),
         ("privacy.never_track", &[], "['*@example.org']"),
+        ("privacy.mode", &[], "'pseudonymous'"),
+        ("privacy.keep_events", &[], "'30d'"),
+        ("privacy.keep_subjects", &[], "'0d'"),
+        ("privacy.keep_evidence", &[], "'90d'"),
+        ("privacy.honour_dnt", &[], "false"),
+        ("privacy.recipient_page", &[], "false"),
+        ("privacy.about_field", &[], "true"),
+        ("privacy.contact", &[], "'privacy@example.com'"),
+        ("privacy.rule[].senders", rule, "['*@example.com']"),
+        ("privacy.rule[].recipients", rule, "['*@example.org']"),
+        ("privacy.rule[].mode", &[("privacy.rule[].senders", "['*@example.com']")], "'off'"),
         ("store.url", &[], "'sqlite:waxseal.db'"),
         ("store.spool", &[], "'spool'"),
         ("store.signing_key_file", &[], "'links.key'"),
@@ -228,6 +258,8 @@ fn every_key_is_heard() {
         ("limits.in_flight", &[], "'1GB'"),
         ("limits.rewrite_time", &[], "'100ms'"),
         ("limits.shutdown_grace", &[], "'0s'"),
+        ("intel.rules", &[], "'verdicts.toml'"),
+        ("intel.lists", &[], "'lists'"),
         ("log.level", &[], "'debug'"),
         ("log.format", &[], "'json'"),
         ("log.addresses", &[], "'full'"),
@@ -243,6 +275,7 @@ fn every_key_is_heard() {
         file: "test.toml",
         base: folder.path(),
         readable_by_all: false,
+        hands_on: true,
         environment: &environment,
     };
     for (path, beside, value) in table {
@@ -257,8 +290,8 @@ fn every_key_is_heard() {
         assert_ne!(Ok(with), without, "{path} is accepted and forgotten");
     }
     let heard: BTreeSet<&str> = table.iter().map(|(path, ..)| *path).collect();
-    // These two can only be what they are; everything else is refused.
-    let fixed = ["schema", "tracking.on_failure"];
+    // These can only be what they are; everything else is refused.
+    let fixed = ["schema", "tracking.on_failure", "privacy.keep_bodies"];
     let known: BTreeSet<&str> = KEYS
         .iter()
         .filter(|key| key.is_available() && !key.is_holder() && !fixed.contains(&key.path))
@@ -331,6 +364,7 @@ fn passwords_come_from_one_place() {
         file: "test.toml",
         base: folder.path(),
         readable_by_all: false,
+        hands_on: true,
         environment: &environment,
     };
     for (line, expected) in [

@@ -62,7 +62,8 @@ impl DemoHouse {
         let office = Arc::new(DemoOffice::new(catcher, smtp, console, tracking));
 
         let mut serving = Serving::default();
-        let door = Door::new(house.relay.clone(), Submitter::Address(Mailbox::parse(SENDER)?));
+        let relay = house.relay.clone().context("a whole house has a relay")?;
+        let door = Door::new(relay, Submitter::Address(Mailbox::parse(SENDER)?));
         let door = Arc::new(FrontDoor::new(door, office.clone()));
         let limits = Limits::new(CONNECTIONS, CONNECTIONS, OCTETS_UNDER_WAY);
         let listener = ListenerConfig {
@@ -78,7 +79,7 @@ impl DemoHouse {
         // The seeded message that a machine opens comes "through" a proxy on this computer.
         let endpoint = Endpoint {
             trusted_proxies: vec!["127.0.0.1/32".parse()?],
-            ..Endpoint::new(house.keys.clone(), Some(house.recorder.clone()), clock)
+            ..Endpoint::new(house.keys.clone(), house.recorder.clone(), clock)
         };
         let (stop, endpoint) = (shutdown.clone(), Arc::new(endpoint));
         serving.spawn(async move { Ok(track::serve(tracking_listener, None, endpoint, stop).await?) });
@@ -225,6 +226,9 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         defaults: Choice::BOTH,
         locked: Choice::NONE,
         never_track: vec![],
+        modes: envelope::TrackingModes::default(),
+        keep_subjects: true,
+        about_field: false,
         rewriting: Rewriting::default(),
         rewrite_time: Duration::from_secs(2),
         login_order: vec![LoginOrder::Local],

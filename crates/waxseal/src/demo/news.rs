@@ -7,10 +7,9 @@ use std::time::Duration;
 use console::Office;
 use envelope::{RelayId, Timestamp};
 use jiff::tz::TimeZone;
-use store::{MessageFilter, MessageSummary, Store, StoredEvent};
+use store::{EventKind, MessageFilter, MessageSummary, Store, StoredEvent};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use verdict::Kind;
 
 use super::office::DemoOffice;
 use crate::output::{printable, say};
@@ -60,7 +59,9 @@ impl Said {
         }
         for event in store.events_after(self.events, AT_ONCE).await.unwrap_or_default() {
             self.events = event.seq;
-            say(&format!("  {}", event_line(&event)));
+            if let Some(line) = event_line(&event) {
+                say(&format!("  {line}"));
+            }
         }
     }
 }
@@ -86,20 +87,25 @@ fn message_line(message: &MessageSummary) -> String {
     format!("{}  {sender} → {to}   \"{}\"   {what}", time(record.accepted_at), printable(subject))
 }
 
-fn event_line(stored: &StoredEvent) -> String {
+/// Nothing of what cannot happen here, such as a bounce.
+fn event_line(stored: &StoredEvent) -> Option<String> {
     let event = &stored.event;
-    let (what, on) = match event.kind {
-        Kind::Open => ("opened ", stored.subject.clone().unwrap_or_default()),
-        Kind::Click => ("clicked", stored.link_target.clone().unwrap_or_default()),
+    let judged = event.judgement.as_ref()?;
+    let on_what = stored.link_target.clone().or(stored.subject.clone()).unwrap_or_default();
+    let what = match event.kind {
+        EventKind::Open => "opened ",
+        EventKind::Click => "clicked",
+        EventKind::Verdict | EventKind::Correction => "now    ",
+        _ => return None,
     };
-    let device = event.device.clone().filter(|_| event.judgement.trust.device).unwrap_or_default();
+    let device = event.device.clone().filter(|_| judged.trust.device).unwrap_or_default();
     let device = if device.is_empty() { String::new() } else { format!("{device}   ") };
-    format!(
+    Some(format!(
         "{}  {what}  {}   {device}{}",
         time(event.at),
-        printable(&on),
-        event.judgement.verdict.on_screen()
-    )
+        printable(&on_what),
+        judged.verdict.on_screen()
+    ))
 }
 
 fn time(at: Timestamp) -> String {

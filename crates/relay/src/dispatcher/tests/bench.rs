@@ -16,6 +16,7 @@ use store::{
 use tokio::sync::{Notify, watch};
 use upstream::{Tls, Trust, Upstream};
 
+use super::faulty::{Faults, Faulty};
 use crate::dispatcher::{Counts, Dispatcher};
 use crate::door::Relay;
 use crate::settings::{Delivery, Route, Settings};
@@ -30,6 +31,7 @@ pub(super) struct Bench {
     pub(super) store: SqliteStore,
     pub(super) counts: Arc<Counts>,
     pub(super) folder: tempfile::TempDir,
+    pub(super) faults: Arc<Faults>,
     settings: Settings,
     bell: Arc<Notify>,
     ending: watch::Sender<bool>,
@@ -66,6 +68,7 @@ impl Bench {
             store,
             counts: Arc::default(),
             folder,
+            faults: Arc::default(),
             settings,
             bell: Arc::default(),
             ending: watch::channel(false).0,
@@ -80,7 +83,8 @@ impl Bench {
     pub(super) fn run(&mut self) {
         let keys = Arc::new(seal::Keys::generate([7; 32]));
         let relay = Relay::new(self.settings.clone(), keys, Arc::new(self.store.clone()), self.clock.clone());
-        let relay = Arc::new(relay.unwrap().with_queue(Arc::new(self.queue.clone())));
+        let queue = Faulty { queue: self.queue.clone(), faults: self.faults.clone() };
+        let relay = Arc::new(relay.unwrap().with_queue(Arc::new(queue)));
         self.ending = watch::channel(false).0;
         let dispatcher = Dispatcher::new(relay, 1 << 20, self.ending.subscribe()).unwrap();
         (self.bell, self.counts) = (dispatcher.bell(), dispatcher.counts());

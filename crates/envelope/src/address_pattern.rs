@@ -18,11 +18,11 @@ impl AddressPattern {
             return Some(Self::Anyone);
         }
         if let Some(domain) = text.strip_prefix("*@") {
-            return envelope::Mailbox::parse(&format!("a@{domain}"))
+            return crate::Mailbox::parse(&format!("a@{domain}"))
                 .ok()
                 .map(|_| Self::Domain(domain.to_owned()));
         }
-        let address = envelope::Mailbox::parse(text).ok()?;
+        let address = crate::Mailbox::parse(text).ok()?;
         (!address.local_part().contains('*')).then(|| Self::Address(text.to_owned()))
     }
 
