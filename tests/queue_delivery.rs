@@ -267,7 +267,8 @@ async fn what_we_add_takes_no_queued_mail_over_the_providers_limit() {
         let relay = relay_with(provider.address, &format!("delivery = \"queue\"\n{fan_out}"));
         let mut client = Client::greeted(relay.smtp);
         let mut send = |subject: &str, octets: usize| {
-            let head = format!("From: ana@example.com\r\nSubject: {subject}\r\nContent-Type: text/html\r\n\r\n");
+            let head =
+                format!("From: ana@example.com\r\nSubject: {subject}\r\nContent-Type: text/html\r\n\r\n");
             let line = "<p><a href=\"https://example.org/x\">x</a></p>\r\n";
             let mut mail = head + &line.repeat(5);
             mail.push_str(&format!("<p>{}</p>\r\n", "y".repeat(octets - mail.len() - 9)));
@@ -294,7 +295,8 @@ async fn what_we_add_takes_no_queued_mail_over_the_providers_limit() {
         eventually("an empty queue", || {
             relay.command(&["queue", "list", "--json"]).stdout.is_empty().then_some(())
         });
-        let large = |mail: &Received| !mail.reverse_path.is_empty() && text_of(mail).contains("Subject: large");
+        let large =
+            |mail: &Received| !mail.reverse_path.is_empty() && text_of(mail).contains("Subject: large");
         assert!(!provider.received().iter().any(large));
         provider.forget();
     }

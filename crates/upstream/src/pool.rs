@@ -85,7 +85,14 @@ impl Pool {
     pub fn with_limits(upstream: Upstream, most_open: usize, limits: PoolLimits) -> Self {
         let most_open = most_open.clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(most_open));
-        Self(Arc::new(Shared { upstream, most_open, places, limits, idle: Mutex::default(), largest: AtomicU64::new(0) }))
+        Self(Arc::new(Shared {
+            upstream,
+            most_open,
+            places,
+            limits,
+            idle: Mutex::default(),
+            largest: AtomicU64::new(0),
+        }))
     }
 
     /// Whose connections these are.
