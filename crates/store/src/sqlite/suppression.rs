@@ -7,6 +7,7 @@ use envelope::{RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::sqlite::event_log;
+use crate::sqlite::known_keys::KnownKeys;
 use crate::sqlite::read::MOST;
 use crate::sqlite::readers::Unread;
 use crate::sqlite::revocation::{edition, next_edition};
@@ -156,7 +157,7 @@ fn append_event(db: &Connection, unsubscription: &Unsubscription) -> rusqlite::R
         user_agent: None,
         evidence: "{}".to_owned(),
     };
-    event_log::write_event(db, &event)
+    event_log::write_event(db, &event, &mut KnownKeys::default())
 }
 
 fn sender_key(sender: Option<&str>) -> String {
