@@ -3,6 +3,7 @@ pub(crate) mod connection;
 mod event_log;
 mod feedback;
 pub(crate) mod held_file;
+mod known_keys;
 mod privacy;
 mod read;
 pub(crate) mod readers;

@@ -7,8 +7,7 @@ use envelope::{RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::sqlite::event_log;
-use tokio::time::timeout;
-
+use crate::sqlite::known_keys::KnownKeys;
 use crate::sqlite::read::MOST;
 use crate::sqlite::readers::Unread;
 use crate::sqlite::revocation::{edition, next_edition};
@@ -17,6 +16,7 @@ use crate::{
     Event, EventKind, SqliteStore, StoreError, Suppression, SuppressionFilter, SuppressionReason,
     Suppressions, Unsubscription, suppression_key,
 };
+use tokio::time::timeout;
 
 /// Senders and addresses as `suppression_key` writes them. A sender of `*` is all of them: no address is called so.
 pub(crate) const SCHEMA: &str = "
@@ -162,7 +162,7 @@ fn append_event(db: &Connection, unsubscription: &Unsubscription) -> rusqlite::R
         user_agent: None,
         evidence: "{}".to_owned(),
     };
-    event_log::write_event(db, &event)
+    event_log::write_event(db, &event, &mut KnownKeys::default())
 }
 
 fn sender_key(sender: Option<&str>) -> String {
