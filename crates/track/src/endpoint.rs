@@ -8,6 +8,7 @@ use store::Recorder;
 use verdict::Rules;
 
 use crate::network::Network;
+use crate::places::Places;
 use crate::revoked::Revoked;
 use crate::surroundings::Surroundings;
 
@@ -35,6 +36,8 @@ pub struct Endpoint {
     pub proxy_protocol: bool,
     /// `mailto:` or `https:`: whom to tell about a weakness (RFC 9116). `None`: there is no security.txt.
     pub contact: Option<String>,
+    /// Where addresses are. `None`: nobody says.
+    pub places: Option<Arc<Places>>,
     /// How much of a client's address is stored.
     pub keep_address: KeepAddress,
     /// How much of a client's user agent is stored.
@@ -133,6 +136,7 @@ impl Endpoint {
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             contact: None,
+            places: None,
             keep_address: KeepAddress::default(),
             keep_agent: KeepAgent::default(),
             limits: Limits::default(),

@@ -66,7 +66,7 @@ impl Hit {
             recipient: self.recipient(),
             link: self.link,
             about: None,
-            place: None,
+            place: place(&evidence, &judgement, endpoint),
             device: match endpoint.keep_agent {
                 KeepAgent::None => None,
                 // Where the agent is not the person's own it must not be shown as if it were.
@@ -142,6 +142,12 @@ impl Hit {
             ..Evidence::new(self.kind)
         }
     }
+}
+
+/// Where the person is, if the verdict can believe it.
+fn place(evidence: &Evidence, judgement: &Judgement, endpoint: &Endpoint) -> Option<String> {
+    let address = evidence.address.filter(|_| judgement.trust.place)?;
+    endpoint.places.as_ref()?.look_up(address).map(|place| place.to_string())
 }
 
 /// Milliseconds since 1970 at which an id was made: the first 48 bits (RFC 9562 §5.7).

@@ -16,6 +16,7 @@ mod proxy_header;
 
 mod client_address;
 mod hit;
+mod places;
 mod meter;
 mod request_path;
 mod revoked;
@@ -35,6 +36,7 @@ mod guarded;
 
 pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits, Quota};
 pub use network::{Network, NetworkError};
+pub use places::{Place, PlaceDetail, Places, PlacesError};
 pub use revoked::Revoked;
 pub use server::serve;
 pub use settling::{Change, Correction, CorrectionError, Reclassified, Reclassifier, Settler, correct};

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use envelope::{Clock, SystemClock};
@@ -8,7 +9,7 @@ use seal::Keys;
 use store::{Queue, Recorder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use track::Endpoint;
+use track::{Endpoint, Places};
 
 use crate::cli::{Part, RunArgs};
 use crate::config::Config;
@@ -174,9 +175,28 @@ fn endpoint(
         keep_address,
         keep_agent,
         rules: Arc::new(wiring::rules(config)?),
+        places: places(config)?,
         ..Endpoint::new(keys, recorder, clock)
     })
 }
+
+/// The map of addresses, if there is one; it is read again as long as somebody looks places up.
+fn places(config: &Config) -> anyhow::Result<Option<Arc<Places>>> {
+    let Some(geo) = &config.geo else { return Ok(None) };
+    let places = Arc::new(Places::open(&geo.file, geo.detail)?);
+    let watched = Arc::downgrade(&places);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(LOOK_AT_MAP_EVERY).await;
+            let Some(places) = watched.upgrade() else { return };
+            // Reading a map of cities takes a while.
+            let _ = tokio::task::spawn_blocking(move || places.refresh()).await;
+        }
+    });
+    Ok(Some(places))
+}
+
+const LOOK_AT_MAP_EVERY: Duration = Duration::from_mins(1);
 
 fn track(
     serving: &mut Serving,

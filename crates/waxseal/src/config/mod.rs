@@ -8,6 +8,7 @@ mod address_pattern;
 mod document;
 mod example;
 mod forms;
+mod geo;
 mod handing_on;
 mod keys;
 mod listening;

@@ -113,6 +113,7 @@ fn the_shortest_file_that_runs() {
                 about_field: false,
                 contact: None,
             },
+            geo: None,
             intel: IntelConfig { rules: None, lists: std::path::PathBuf::from("/var/lib/waxseal/intel") },
             store: StoreConfig {
                 database: "/var/lib/waxseal/waxseal.db".into(),
