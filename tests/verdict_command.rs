@@ -55,9 +55,28 @@ fn one_case_is_explained_in_sentences() {
 
     let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
     let person = [
-        "verdict", "--kind", "click", "--ua", firefox, "--ip", "198.51.100.7", "--asn", "AS3320", "--after", "2h",
-        "--header", "Accept: text/html", "--header", "Accept-Language: de", "--header", "Sec-Fetch-Mode: navigate",
-        "--context", "links_in_message=4", "--context", "sender_ips=[\"203.0.113.1\"]", "--json",
+        "verdict",
+        "--kind",
+        "click",
+        "--ua",
+        firefox,
+        "--ip",
+        "198.51.100.7",
+        "--asn",
+        "AS3320",
+        "--after",
+        "2h",
+        "--header",
+        "Accept: text/html",
+        "--header",
+        "Accept-Language: de",
+        "--header",
+        "Sec-Fetch-Mode: navigate",
+        "--context",
+        "links_in_message=4",
+        "--context",
+        "sender_ips=[\"203.0.113.1\"]",
+        "--json",
     ];
     let output = run(&person, b"");
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -115,7 +134,11 @@ fn a_file_of_evidence_gets_a_line_for_each_line() {
     for line in [2, 3] {
         let told: Value = serde_json::from_str(said[line]).unwrap();
         assert_eq!(told["line"], line + 1);
-        assert!(err(&output).contains(&format!("standard input:{}: {}", line + 1, told["error"].as_str().unwrap())));
+        assert!(err(&output).contains(&format!(
+            "standard input:{}: {}",
+            line + 1,
+            told["error"].as_str().unwrap()
+        )));
     }
     assert_eq!(said[4], "");
 
@@ -133,14 +156,17 @@ fn rules_of_ones_own_are_judged_by() {
     let file = folder.path().join("rules.toml");
     let built_in = out(&run(&["intel", "rules"], b""));
     assert!(built_in.contains("\nversion = \""), "{}", &built_in[..200]);
-    let own = built_in.replace("version = \"", "version = \"house-").replace("\"HEY.com/ImageProxy\"", "\"Wombat\"");
+    let own = built_in
+        .replace("version = \"", "version = \"house-")
+        .replace("\"HEY.com/ImageProxy\"", "\"Wombat\"");
     fs::write(&file, own).unwrap();
     let args = ["verdict", "--rules", file.to_str().unwrap(), "--kind", "open", "--ua", "Wombat/1", "--json"];
     let said: Value = serde_json::from_slice(&run(&args, b"").stdout).unwrap();
     assert_eq!(said["reasons"][0], "unproven_image_proxy");
     assert!(said["rules"].as_str().unwrap().starts_with("house-"));
 
-    fs::write(&file, built_in.replace("wait_s = ", "wayt_s = ").replace("40.92.0.0/15", "40.92.0.0/99")).unwrap();
+    fs::write(&file, built_in.replace("wait_s = ", "wayt_s = ").replace("40.92.0.0/15", "40.92.0.0/99"))
+        .unwrap();
     let output = run(&args, b"");
     assert_eq!(output.status.code(), Some(78));
     let told = err(&output);
@@ -177,7 +203,8 @@ fn lists_are_taken_when_they_are_whole_and_not_otherwise() {
     assert_eq!(update(&from, &to, &[]).status.code(), Some(0));
     let written: Vec<_> = fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(written, ["linode.txt"]);
-    let asked = ["verdict", "--lists", to.to_str().unwrap(), "--kind", "open", "--ip", "203.1.113.9", "--json"];
+    let asked =
+        ["verdict", "--lists", to.to_str().unwrap(), "--kind", "open", "--ip", "203.1.113.9", "--json"];
     let said: Value = serde_json::from_slice(&run(&asked, b"").stdout).unwrap();
     assert_eq!(said["networks"][0]["list"], "linode", "{said}");
     assert_eq!(said["networks"][0]["date"], "2026-11-20");
@@ -214,9 +241,16 @@ fn the_publishers_own_files_can_be_taken() {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("new"), folder.path().join("own"));
     fs::create_dir(&from).unwrap();
-    fs::write(from.join("egress-ip-ranges.csv"), "198.51.99.0/27,GB,GB-EN,London,\n2a04:4e41:64::/45,DE,DE-BE,Berlin,\n")
-        .unwrap();
-    fs::write(from.join("crawler-user-agents.json"), r#"[{"pattern":"wombat","addition_date":"2026/11/01"}]"#).unwrap();
+    fs::write(
+        from.join("egress-ip-ranges.csv"),
+        "198.51.99.0/27,GB,GB-EN,London,\n2a04:4e41:64::/45,DE,DE-BE,Berlin,\n",
+    )
+    .unwrap();
+    fs::write(
+        from.join("crawler-user-agents.json"),
+        r#"[{"pattern":"wombat","addition_date":"2026/11/01"}]"#,
+    )
+    .unwrap();
     // Two networks instead of thirteen thousand: nothing a person would not be asked about.
     assert_eq!(update(&from, &to, &[]).status.code(), Some(1));
     let output = update(&from, &to, &["--force", "--date", "2026-11-24"]);

@@ -16,8 +16,8 @@ mod proxy_header;
 
 mod client_address;
 mod hit;
-mod places;
 mod meter;
+mod places;
 mod request_path;
 mod revoked;
 mod unrecorded;

@@ -97,14 +97,16 @@ impl Places {
     pub fn look_up(&self, address: IpAddr) -> Option<Place> {
         let reader = self.map.read().unwrap_or_else(PoisonError::into_inner).reader.clone();
         // Files without IPv6 say so with an error, which is no place either.
-        let found = reader.lookup(address.to_canonical()).ok().filter(|found| found.has_data())?;
+        let found = reader.lookup(address.to_canonical()).ok().filter(maxminddb::LookupResult::has_data)?;
         let text = |path: &[PathElement<'_>]| found.decode_path::<String>(path).ok().flatten();
         let key = PathElement::Key;
         // MaxMind and DB-IP nest; ip-location-db does not.
         let country = text(&[key("country"), key("iso_code")]).or_else(|| text(&[key("country_code")]));
         let city = match self.detail {
             PlaceDetail::Country => None,
-            PlaceDetail::City => text(&[key("city"), key("names"), key("en")]).or_else(|| text(&[key("city")])),
+            PlaceDetail::City => {
+                text(&[key("city"), key("names"), key("en")]).or_else(|| text(&[key("city")]))
+            }
         };
         let place = Place {
             country: country.filter(|code| code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase())),
@@ -194,7 +196,10 @@ impl fmt::Display for Place {
 
 impl fmt::Debug for Places {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Places").field("file", &self.file).field("detail", &self.detail).finish_non_exhaustive()
+        f.debug_struct("Places")
+            .field("file", &self.file)
+            .field("detail", &self.detail)
+            .finish_non_exhaustive()
     }
 }
 
@@ -312,8 +317,7 @@ mod tests {
         ]);
         let flat = Nest(vec![("country_code", Text("NO")), ("city", Text("Oslo"))]);
         let odd = Nest(vec![("country_code", Text("<b>")), ("city", Text("a\u{1b}[2J"))]);
-        let networks =
-            [("198.51.100.0/24", nested), ("203.0.113.0/25", flat), ("192.0.2.0/24", odd)];
+        let networks = [("198.51.100.0/24", nested), ("203.0.113.0/25", flat), ("192.0.2.0/24", odd)];
         tiny::database("Tiny-City", built, &networks)
     }
 

@@ -155,9 +155,11 @@ mod tests {
         let (before, rest) = text.split_once("<!-- reasons:").unwrap();
         let (head, rest) = rest.split_once("-->\n").unwrap();
         let (_, after) = rest.split_once("<!-- end -->").unwrap();
-        let rows: String = TABLE.iter().map(|(code, sentence)| format!("| `{code}` | {sentence} |\n")).collect();
-        let expected =
-            format!("{before}<!-- reasons:{head}-->\n| code | what it says |\n|---|---|\n{rows}<!-- end -->{after}");
+        let rows: String =
+            TABLE.iter().map(|(code, sentence)| format!("| `{code}` | {sentence} |\n")).collect();
+        let expected = format!(
+            "{before}<!-- reasons:{head}-->\n| code | what it says |\n|---|---|\n{rows}<!-- end -->{after}"
+        );
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&file, &expected).unwrap();
         } else {

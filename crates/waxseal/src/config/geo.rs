@@ -35,7 +35,8 @@ impl Resolving<'_> {
         match Places::open(&file, detail) {
             Ok(places) => Some(Some(GeoConfig { file, detail, built: places.built() })),
             Err(error) => {
-                let told = error.to_string().replace(&file.display().to_string(), &written.display().to_string());
+                let told =
+                    error.to_string().replace(&file.display().to_string(), &written.display().to_string());
                 self.complaints.push(
                     Complaint::new(format!("`privacy.geo_db`: {told}"))
                         .key(&entry.path)
