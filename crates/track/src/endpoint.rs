@@ -9,6 +9,7 @@ use verdict::Rules;
 
 use crate::keeping::Keeping;
 use crate::network::Network;
+use crate::places::Places;
 use crate::revoked::Revoked;
 use crate::surroundings::Surroundings;
 
@@ -40,6 +41,8 @@ pub struct Endpoint {
     pub contact: Option<String>,
     /// What may be kept about whom.
     pub keeping: Keeping,
+    /// Where addresses are. `None`: nobody says.
+    pub places: Option<Arc<Places>>,
     /// How much of a client's address is stored.
     pub keep_address: KeepAddress,
     /// How much of a client's user agent is stored.
@@ -140,6 +143,7 @@ impl Endpoint {
             proxy_protocol: false,
             contact: None,
             keeping: Keeping::default(),
+            places: None,
             keep_address: KeepAddress::default(),
             keep_agent: KeepAgent::default(),
             limits: Limits::default(),

@@ -79,7 +79,7 @@ impl Hit {
             recipient: self.recipient(),
             link: self.link,
             about: None,
-            place: None,
+            place: place(&evidence, &judgement, endpoint),
             // Where the agent is not the person's own it must not be shown as if it were.
             device: device.clone().filter(|_| judgement.trust.device),
             address: evidence.address.and_then(|address| match endpoint.keep_address {
@@ -152,6 +152,12 @@ impl Hit {
             ..Evidence::new(self.kind)
         }
     }
+}
+
+/// Where the person is, if the verdict can believe it.
+fn place(evidence: &Evidence, judgement: &Judgement, endpoint: &Endpoint) -> Option<String> {
+    let address = evidence.address.filter(|_| judgement.trust.place)?;
+    endpoint.places.as_ref()?.look_up(address).map(|place| place.to_string())
 }
 
 /// Milliseconds since 1970 at which an id was made: the first 48 bits (RFC 9562 §5.7).

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use envelope::{Clock, SystemClock};
@@ -7,7 +8,7 @@ use seal::Keys;
 use store::{Queue, Recorder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use track::{Endpoint, Settler, Surroundings};
+use track::{Endpoint, Places, Settler, Surroundings};
 
 use crate::certificates::{Certificates, PlainDoor};
 use crate::cli::{Part, RunArgs};
@@ -211,9 +212,28 @@ fn endpoint(
         keep_agent,
         limits: wiring::endpoint_limits(config),
         rules: Arc::new(wiring::rules(config)?),
+        places: places(config)?,
         ..Endpoint::new(keys, recorder, clock)
     })
 }
+
+/// The map of addresses, if there is one; it is read again as long as somebody looks places up.
+fn places(config: &Config) -> anyhow::Result<Option<Arc<Places>>> {
+    let Some(geo) = &config.geo else { return Ok(None) };
+    let places = Arc::new(Places::open(&geo.file, geo.detail)?);
+    let watched = Arc::downgrade(&places);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(LOOK_AT_MAP_EVERY).await;
+            let Some(places) = watched.upgrade() else { return };
+            // Reading a map of cities takes a while.
+            let _ = tokio::task::spawn_blocking(move || places.refresh()).await;
+        }
+    });
+    Ok(Some(places))
+}
+
+const LOOK_AT_MAP_EVERY: Duration = Duration::from_mins(1);
 
 /// The sockets that recipients come to.
 struct Web {

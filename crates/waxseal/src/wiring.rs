@@ -153,13 +153,19 @@ pub(crate) fn log(config: &config::LogConfig) -> (&'static str, Format, Addresse
 /// One line for a person who asked whether the file is fine.
 pub(crate) fn summary(config: &Config) -> String {
     let count = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    format!(
+    let mut summary = format!(
         "{}, {}, {} in the file, links go to {}",
         count(config.listeners.len(), "listener"),
         count(config.upstreams.len(), "upstream"),
         count(config.senders.len(), "sender"),
         config.tracking.base_url
-    )
+    );
+    if let Some(geo) = &config.geo {
+        let built = jiff::Timestamp::from_millisecond(geo.built.unix_millis())
+            .map(|built| built.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d").to_string());
+        summary += &format!(", places by a map of {}", built.as_deref().unwrap_or("an unknown date"));
+    }
+    summary
 }
 
 /// Is this address, or alias, a `[[sender]]` of the file?

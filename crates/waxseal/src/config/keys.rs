@@ -681,8 +681,18 @@ pub(super) static KEYS: &[Key] = &[
         Default("[]"),
         "Recipients who are never tracked: \"*@example.org\" or \"legal@example.com\".",
     ),
-    later("privacy.geo"),
-    later("privacy.geo_db"),
+    key(
+        "privacy.geo",
+        Kind::Word(&["none", "country", "city"], &[]),
+        Default("\"none\""),
+        "none | country | city: where a person opened or clicked, as far as the address tells; needs `geo_db`.",
+    ),
+    key(
+        "privacy.geo_db",
+        Kind::Path,
+        Optional("\"/var/lib/GeoIP/GeoLite2-Country.mmdb\""),
+        "A map of addresses in MaxMind's format; read again when it changes. Waxseal ships none and fetches none.",
+    ),
     key(
         "privacy.mode",
         Kind::Word(&["off", "hygiene", "pseudonymous", "full"], &[]),

@@ -127,6 +127,7 @@ fn the_shortest_file_that_runs() {
                 contact: None,
             },
             console: None,
+            geo: None,
             intel: IntelConfig { rules: None, lists: std::path::PathBuf::from("/var/lib/waxseal/intel") },
             store: StoreConfig {
                 database: "/var/lib/waxseal/waxseal.db".into(),
