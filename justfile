@@ -49,7 +49,7 @@ bless:
 # Each parser under libFuzzer for a minute: needs cargo-fuzz (cargo install --locked cargo-fuzz); RUSTC_BOOTSTRAP lets a stable compiler do it
 fuzz-smoke SECONDS="60":
     cargo test --locked --test fuzz_corpus -- --ignored --exact the_fuzzers_corpus_is_written
-    cd fuzz && for target in mime_locate splice rewrite survey session; do RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target -- -max_total_time={{SECONDS}} -max_len=16384 -timeout=10 -dict=waxseal.dict || exit 1; done
+    cd fuzz && for target in mime_locate splice rewrite survey session token; do RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target -- -max_total_time={{SECONDS}} -max_len=16384 -timeout=10 -dict=waxseal.dict || exit 1; done
 
 # Seeds a bug at a time into a copy and demands that the tests see it; a quarter of an hour
 mutations:
