@@ -1,4 +1,4 @@
-//! The tracking endpoint: pixel and redirect.
+//! The tracking endpoint: pixel, redirect and one-click unsubscribe.
 //!
 //! Whatever happens behind it, a pixel is answered and a link that we signed redirects: with no store, with
 //! one that fails, with one that does not answer. Nothing redirects that was not signed. What is recorded is

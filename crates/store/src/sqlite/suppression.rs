@@ -391,6 +391,28 @@ mod tests {
         assert_eq!(store.suppression("eve@x.example", "bo@x.example").await.unwrap(), None);
     }
 
+    /// `cargo test --release -p waxseal-store -- --ignored --nocapture what_a_lookup_costs`
+    #[tokio::test]
+    #[ignore = "measures"]
+    async fn what_a_lookup_costs() {
+        const TIMES: u32 = 20_000;
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("waxseal.db")).unwrap();
+        for n in 0..1_000 {
+            store.suppress(entry("ana@x.example", &format!("{n}@x.example"))).await.unwrap();
+        }
+        for (case, sender) in
+            [("of a sender who has none", "eve@x.example"), ("of one who has some", "ana@x.example")]
+        {
+            store.suppression(sender, "bo@x.example").await.unwrap();
+            let began = Instant::now();
+            for _ in 0..TIMES {
+                assert_eq!(store.suppression(sender, "bo@x.example").await.unwrap(), None);
+            }
+            println!("{case}: {:?} a lookup", began.elapsed() / TIMES);
+        }
+    }
+
     #[tokio::test]
     async fn with_very_many_senders_each_is_looked_up() {
         let folder = tempfile::tempdir().unwrap();

@@ -35,6 +35,7 @@ fn mailbox(text: &str) -> Mailbox {
 
 /// Every default at once.
 #[test]
+#[allow(clippy::too_many_lines, reason = "every setting there is, at its default")]
 fn the_shortest_file_that_runs() {
     let hostname = surroundings::system_host_name();
     let address = |text: &str| -> SocketAddr { text.parse().unwrap() };
