@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
-use track::Endpoint;
+use track::{Endpoint, Settler, Surroundings};
 
 use crate::latencies::{Latencies, median};
 
@@ -64,14 +64,19 @@ pub(crate) async fn serve(record: bool) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     std::io::stdout().flush()?;
-    let recorder = if record {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("bench.db"))?);
-        Some(Arc::new(Recorder::new(store, Journal::open(&folder.path().join("spool"))?)))
-    } else {
-        None
-    };
-    let endpoint = Endpoint::new(Arc::new(Keys::generate(SECRET)), recorder, Arc::new(SystemClock));
+    let clock = Arc::new(SystemClock);
+    let mut endpoint = Endpoint::new(Arc::new(Keys::generate(SECRET)), None, clock.clone());
     let (_stop, stopping) = watch::channel(false);
+    if record {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("bench.db"))?);
+        let surroundings = Surroundings::new(store.clone());
+        let journal = Journal::open(&folder.path().join("spool"))?;
+        endpoint.recorder = Some(Arc::new(Recorder::new(store.clone(), journal)));
+        endpoint.surroundings = Some(surroundings.clone());
+        // As `waxseal run` has it: judging again is part of the price.
+        let settler = Settler::new(store, surroundings, endpoint.rules.clone(), clock);
+        tokio::spawn(settler.run(stopping.clone()));
+    }
     let mut input = tokio::io::stdin();
     tokio::select! {
         served = track::serve(listener, None, Arc::new(endpoint), stopping) => served?,
