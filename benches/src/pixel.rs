@@ -11,7 +11,7 @@ use store::{Journal, Recorder, SqliteStore, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use track::{Endpoint, Limits};
+use track::{Endpoint, Limits, Settler, Surroundings};
 
 use crate::latencies::{Latencies, median};
 use crate::rival::{Rival, Server};
@@ -116,12 +116,6 @@ pub(crate) async fn serve(record: bool) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     std::io::stdout().flush()?;
-    let recorder = if record {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("bench.db"))?);
-        Some(Arc::new(Recorder::new(store, Journal::open(&folder.path().join("spool"))?)))
-    } else {
-        None
-    };
     // As nginx is configured here too. What one address may have recorded is counted all the same.
     let many = track::Quota { requests: u32::MAX, per: Duration::from_mins(1) };
     let limits = Limits {
@@ -130,11 +124,21 @@ pub(crate) async fn serve(record: bool) -> anyhow::Result<()> {
         per_url: Some(many),
         ..Limits::default()
     };
-    let endpoint = Endpoint {
-        limits,
-        ..Endpoint::new(Arc::new(Keys::generate(SECRET)), recorder.clone(), Arc::new(SystemClock))
-    };
+    let clock = Arc::new(SystemClock);
+    let mut endpoint =
+        Endpoint { limits, ..Endpoint::new(Arc::new(Keys::generate(SECRET)), None, clock.clone()) };
     let (_stop, stopping) = watch::channel(false);
+    if record {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("bench.db"))?);
+        let surroundings = Surroundings::new(store.clone());
+        let journal = Journal::open(&folder.path().join("spool"))?;
+        endpoint.recorder = Some(Arc::new(Recorder::new(store.clone(), journal)));
+        endpoint.surroundings = Some(surroundings.clone());
+        // As `waxseal run` has it: judging again is part of the price.
+        let settler = Settler::new(store, surroundings, endpoint.rules.clone(), clock);
+        tokio::spawn(settler.run(stopping.clone()));
+    }
+    let recorder = endpoint.recorder.clone();
     let mut input = tokio::io::stdin();
     tokio::select! {
         served = track::serve(listener, None, Arc::new(endpoint), stopping) => served?,
