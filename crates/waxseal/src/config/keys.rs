@@ -626,7 +626,7 @@ pub(super) static KEYS: &[Key] = &[
     key(
         "privacy.about_field",
         Kind::Flag,
-        Default("true"),
+        Default("false"),
         "Tracked mail carries X-Waxseal-About: the address of the recipient's page, with what is known and a way to refuse.",
     ),
     key(

@@ -110,7 +110,7 @@ fn the_shortest_file_that_runs() {
                 keep_evidence: None,
                 honour_dnt: true,
                 recipient_page: true,
-                about_field: true,
+                about_field: false,
                 contact: None,
             },
             intel: IntelConfig { rules: None, lists: std::path::PathBuf::from("/var/lib/waxseal/intel") },
@@ -149,6 +149,8 @@ fn every_key_is_heard() {
     fs::write(folder.path().join("cert.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
     fs::write(folder.path().join("key.pem"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
     fs::write(folder.path().join("password"), "hunter2\n").unwrap();
+    fs::write(folder.path().join("verdicts.toml"), verdict::Rules::builtin_text()).unwrap();
+    fs::create_dir(folder.path().join("lists")).unwrap();
     let login: Keys = &[("upstream.*.auth", "'login'"), ("upstream.*.username", "'a'")];
     let none: Keys = &[("upstream.*.auth", "'none'")];
     let queue: Keys = &[("upstream.*.auth", "'none'"), ("upstream.*.delivery", "'queue'")];
@@ -167,6 +169,7 @@ fn every_key_is_heard() {
     let table: &[(&str, Keys, &str)] = &[
         ("server.hostname", &[], "'relay.example.com'"),
         ("smtp[].listen", &[], "'127.0.0.1:2526'"),
+        ("smtp[].role", &[], "'feedback'"),
         ("smtp[].tls", &[("tls.mode", "'self-signed'")], "'starttls'"),
         ("smtp[].auth", &[], "'none'"),
         ("smtp[].allow_from", &[], "['127.0.0.0/8']"),
@@ -239,7 +242,7 @@ fn every_key_is_heard() {
         ("privacy.keep_evidence", &[], "'90d'"),
         ("privacy.honour_dnt", &[], "false"),
         ("privacy.recipient_page", &[], "false"),
-        ("privacy.about_field", &[], "false"),
+        ("privacy.about_field", &[], "true"),
         ("privacy.contact", &[], "'privacy@example.com'"),
         ("privacy.rule[].senders", rule, "['*@example.com']"),
         ("privacy.rule[].recipients", rule, "['*@example.org']"),
@@ -255,6 +258,8 @@ fn every_key_is_heard() {
         ("limits.in_flight", &[], "'1GB'"),
         ("limits.rewrite_time", &[], "'100ms'"),
         ("limits.shutdown_grace", &[], "'0s'"),
+        ("intel.rules", &[], "'verdicts.toml'"),
+        ("intel.lists", &[], "'lists'"),
         ("log.level", &[], "'debug'"),
         ("log.format", &[], "'json'"),
         ("log.addresses", &[], "'full'"),

@@ -228,7 +228,7 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         never_track: vec![],
         modes: envelope::TrackingModes::default(),
         keep_subjects: true,
-        about_field: true,
+        about_field: false,
         rewriting: Rewriting::default(),
         rewrite_time: Duration::from_secs(2),
         login_order: vec![LoginOrder::Local],
