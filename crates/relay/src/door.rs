@@ -10,6 +10,7 @@ use upstream::Pool;
 use crate::conversation::Conversation;
 use crate::identity::Identity;
 use crate::passwords::{PasswordError, Passwords};
+use crate::sender_addresses::SenderAddresses;
 use crate::settings::Settings;
 use crate::throttle::Throttle;
 
@@ -25,6 +26,7 @@ pub struct Relay {
     /// Of each route, in their order.
     pub(crate) pools: Vec<Pool>,
     pub(crate) throttle: Throttle,
+    pub(crate) sender_addresses: SenderAddresses,
     /// How many messages are rewritten at once: more than there are cores would only all be late.
     pub(crate) rewriting_turns: Arc<Semaphore>,
     made_without_random: AtomicU64,
@@ -74,6 +76,7 @@ impl Relay {
             passwords,
             pools,
             throttle,
+            sender_addresses: SenderAddresses::default(),
             rewriting_turns,
             made_without_random,
         })

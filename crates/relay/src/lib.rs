@@ -23,6 +23,7 @@ mod provider;
 mod recording;
 mod rewriting;
 mod rewritten;
+mod sender_addresses;
 mod senders_own;
 mod settings;
 mod seven_bit;

@@ -339,6 +339,10 @@ impl Submissions for SqliteStore {
         let query = move |db: &Connection| submissions::of(db, &sender, now);
         self.readers.read("looking up where a sender submits from", query).await
     }
+
+    async fn forget_submissions(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.writer.commit(Write::NoOldSubmissions { now }).await
+    }
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use envelope::{RelayId, Timestamp};
 use hyper::header::USER_AGENT;
 use hyper::http::request::Parts;
@@ -13,6 +15,7 @@ use crate::surroundings::{MessageFacts, Seen, Source};
 
 /// A user agent longer than this is cut: no honest one is, and rules and store should not carry it.
 const MAX_AGENT_OCTETS: usize = 1_000;
+
 /// A pixel or a link of ours was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hit {
@@ -86,7 +89,7 @@ impl Hit {
                 KeepAgent::Family => device(),
                 KeepAgent::Full => evidence.user_agent.clone(),
             },
-            evidence: KeptEvidence::of(&evidence, endpoint.keep_address).to_json(),
+            evidence: KeptEvidence::of(&evidence, endpoint.keep_address, endpoint.keep_agent).to_json(),
             judgement: Some(judgement),
         })
     }
@@ -111,7 +114,7 @@ impl Hit {
             link: self.link,
             source: evidence.address.map(Source::of),
             address: evidence.address.map(|address| address.to_canonical()),
-            agent: surroundings.agent(evidence.user_agent.as_deref()),
+            agent: evidence.user_agent.as_deref().map(Arc::from),
             reader: surroundings.reader(message.and_then(|message| message.recipient(recipient))),
             person: false,
             honeypot: false,

@@ -70,11 +70,6 @@ impl Surroundings {
         address.map(|address| self.facts.reader(address))
     }
 
-    /// One client program.
-    pub(crate) fn agent(&self, agent: Option<&str>) -> Option<u64> {
-        agent.map(|agent| self.facts.agent(agent))
-    }
-
     pub(crate) fn saw(&self, hit: Seen) {
         self.window().insert(hit);
     }

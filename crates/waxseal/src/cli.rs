@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use envelope::RelayId;
 
 /// The command line. Data goes to stdout, talk to stderr.
 #[derive(Debug, Parser)]
@@ -261,7 +262,26 @@ pub(crate) struct MessagesArgs {
 
 /// `waxseal events`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct EventsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<EventsCommand>,
+    #[command(flatten)]
+    pub(crate) list: EventsListArgs,
+}
+
+/// What can be done with events, beside looking at them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Judges opens and clicks again by the present rules, as far as what they are judged by was kept
+    Reclassify(ReclassifyArgs),
+    /// Says who an open or a click was; it stands above the rules
+    Correct(CorrectArgs),
+}
+
+/// `waxseal events`, the list.
+#[derive(Debug, Args)]
+pub(crate) struct EventsListArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArg,
     /// Go on printing what comes
@@ -270,9 +290,57 @@ pub(crate) struct EventsArgs {
     /// How many at most, before following
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) limit: u32,
+    /// Only those of this message
+    #[arg(long, value_name = "ID", conflicts_with = "follow")]
+    pub(crate) message: Option<RelayId>,
+    /// Say each reason in a sentence, and what was thought before
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) verbose: bool,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `waxseal events reclassify`.
+#[derive(Debug, Args)]
+pub(crate) struct ReclassifyArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Print what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Only what happened since: a date, a moment, or so long ago (2026-11-01, 2026-11-01T08:00:00Z, 7d)
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Only opens and clicks of this message
+    #[arg(long, value_name = "ID")]
+    pub(crate) message: Option<RelayId>,
+    /// Print each change, not the counts only
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Print one JSON object: how many were judged, and how many changed from what to what
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal events correct`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("who").required(true).args(["me", "person", "machine"]))]
+pub(crate) struct CorrectArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The event's id, as `waxseal events --verbose` prints it
+    #[arg(value_name = "EVENT")]
+    pub(crate) event: RelayId,
+    /// This was me
+    #[arg(long)]
+    pub(crate) me: bool,
+    /// This was a person
+    #[arg(long)]
+    pub(crate) person: bool,
+    /// This was a machine
+    #[arg(long)]
+    pub(crate) machine: bool,
 }
 
 /// `waxseal ingest`.

@@ -8,7 +8,7 @@ use seal::Keys;
 use store::{Queue, Recorder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use track::Endpoint;
+use track::{Endpoint, Settler, Surroundings};
 
 use crate::cli::{Part, RunArgs};
 use crate::config::Config;
@@ -123,7 +123,16 @@ async fn open(
         });
     }
     if let Some((socket, recorder)) = tracking {
-        let endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock)?;
+        let surroundings = Surroundings::new(house.store.clone());
+        let mut endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock.clone())?;
+        endpoint.surroundings = Some(surroundings.clone());
+        let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock)
+            .keeping(wiring::evidence(config));
+        let stop = shutdown.clone();
+        serving.spawn(async move {
+            settler.run(stop).await;
+            Ok(())
+        });
         let (revoked, store, stop) = (endpoint.revoked.clone(), house.store.clone(), shutdown.clone());
         if let Err(error) = revoked.refresh(&*store).await {
             // A redirect does not wait for the store, so neither does the endpoint.

@@ -9,6 +9,7 @@ use relay::{
     Rewriting, Route, RouteLogin, Settings,
 };
 use rewrite::{LinkRules, PixelPosition};
+use store::EvidenceRule;
 use track::{KeepAddress, KeepAgent};
 use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
 use verdict::Rules;
@@ -99,6 +100,11 @@ pub(crate) fn rules(config: &Config) -> anyhow::Result<Rules> {
         let told: Vec<String> = troubles.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the rules that people are told from machines by cannot be read: {}", told.join("; "))
     })
+}
+
+/// What becomes of evidence once a verdict is settled.
+pub(crate) fn evidence(config: &Config) -> EvidenceRule {
+    config.privacy.keep_evidence.map_or(EvidenceRule::Drop, EvidenceRule::KeepFor)
 }
 
 /// How the log looks: level, format, addresses.

@@ -136,6 +136,9 @@ impl Submissions for Scripted {
     async fn submissions(&self, sender: &str, now: Timestamp) -> Result<Vec<SubmissionAddress>, StoreError> {
         self.store.submissions(sender, now).await
     }
+    async fn forget_submissions(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.store.forget_submissions(now).await
+    }
 }
 
 #[async_trait]

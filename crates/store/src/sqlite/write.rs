@@ -19,6 +19,9 @@ pub(crate) enum Write {
     Event(Box<Event>),
     Feedback(Box<Feedback>),
     Settle(Box<Settlement>),
+    NoOldSubmissions {
+        now: Timestamp,
+    },
     Submission {
         sender: String,
         address: IpAddr,
@@ -77,6 +80,11 @@ impl Write {
             }
             Self::Settle(settlement) => {
                 settle(db, settlement).map_err(|e| StoreError::sqlite("settling events", e))
+            }
+            Self::NoOldSubmissions { now } => {
+                submissions::forget(db, *now)
+                    .map_err(|e| StoreError::sqlite("forgetting where senders submitted from", e))?;
+                Ok(None)
             }
             Self::Submission { sender, address, at } => {
                 submissions::record(db, sender, *address, *at)

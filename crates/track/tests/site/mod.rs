@@ -333,6 +333,9 @@ impl Submissions for Fake {
     async fn submissions(&self, _: &str, _: Timestamp) -> Result<Vec<SubmissionAddress>, StoreError> {
         Err(StoreError::Closed)
     }
+    async fn forget_submissions(&self, _: Timestamp) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
 }
 
 #[async_trait]
