@@ -27,7 +27,7 @@ e2e:
     npm ci --prefix tests/clients --no-audit --no-fund --silent
     npm ci --prefix tests/browser --no-audit --no-fund --silent
     npm ci --prefix tests/browser/render --no-audit --no-fund --silent
-    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test real_clients --test full_disk --test demo_in_a_browser --test looks_the_same -- --ignored
+    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test unsubscribing --test real_clients --test full_disk --test demo_in_a_browser --test looks_the_same -- --ignored
 
 # The first five minutes, by itself
 demo:
@@ -49,7 +49,7 @@ bless:
 # Each parser under libFuzzer for a minute: needs cargo-fuzz (cargo install --locked cargo-fuzz); RUSTC_BOOTSTRAP lets a stable compiler do it
 fuzz-smoke SECONDS="60":
     cargo test --locked --test fuzz_corpus -- --ignored --exact the_fuzzers_corpus_is_written
-    cd fuzz && for target in mime_locate splice rewrite survey session; do RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target -- -max_total_time={{SECONDS}} -max_len=16384 -timeout=10 -dict=waxseal.dict || exit 1; done
+    cd fuzz && for target in mime_locate splice rewrite survey session token; do RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target -- -max_total_time={{SECONDS}} -max_len=16384 -timeout=10 -dict=waxseal.dict || exit 1; done
 
 # Seeds a bug at a time into a copy and demands that the tests see it; a quarter of an hour
 mutations:

@@ -52,6 +52,15 @@ pub(crate) enum Command {
     Keys(KeysCommand),
     /// Stops a message's links: they lead to a page that says so
     Revoke(RevokeArgs),
+    /// Deletes what is over its time (privacy.keep_…); `run` does it every day
+    Purge(PurgeArgs),
+    /// Deletes what a recipient did, and takes the address out of everything
+    Forget(ForgetArgs),
+    /// Prints everything that is stored about an address, as JSON
+    Export(ExportArgs),
+    /// Lists and changes who is to get no mail, of one sender or of all
+    #[command(subcommand)]
+    Suppress(SuppressCommand),
 }
 
 /// `waxseal demo`.
@@ -88,6 +97,88 @@ pub(crate) enum Part {
     Relay,
     /// Where recipients' clicks and pixels land
     Track,
+}
+
+/// `waxseal suppress`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SuppressCommand {
+    /// Lists the addresses, and why
+    List(SuppressListArgs),
+    /// Puts an address on the list
+    Add(SuppressAddArgs),
+    /// Takes an address off the list
+    Remove(SuppressRemoveArgs),
+    /// Puts the addresses of a file on the list: one a line, perhaps with ",sender" and ",reason"
+    Import(SuppressImportArgs),
+}
+
+/// Why an address is on the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Why {
+    /// The recipient unsubscribed
+    Unsubscribed,
+    /// Mail to it came back for good
+    Bounced,
+    /// The recipient reported mail as spam
+    Complaint,
+    /// The operator says so
+    ByHand,
+}
+
+/// `waxseal suppress list`.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Only those for this sender alone
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal suppress add`.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressAddArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The address that is to get no mail
+    pub(crate) address: String,
+    /// Only of this sender; of anybody here if not given
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+    /// Why
+    #[arg(long, value_enum, default_value = "by-hand")]
+    pub(crate) reason: Why,
+}
+
+/// `waxseal suppress remove`.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressRemoveArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The address
+    pub(crate) address: String,
+    /// From the list of this sender; from the one for all if not given
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+}
+
+/// `waxseal suppress import`.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressImportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    /// For lines without a sender: only of this one; of anybody here if not given
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+    /// For lines without a reason
+    #[arg(long, value_enum, default_value = "by-hand")]
+    pub(crate) reason: Why,
 }
 
 /// `waxseal revoke`.
@@ -241,6 +332,46 @@ pub(crate) struct PreviewArgs {
     pub(crate) plain_text: bool,
     /// Print the decisions as JSON
     #[arg(long, conflicts_with = "diff")]
+    pub(crate) json: bool,
+}
+
+/// `waxseal purge`.
+#[derive(Debug, Args)]
+pub(crate) struct PurgeArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Only say what would be deleted
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal forget`.
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The recipient's address
+    pub(crate) address: String,
+    /// Only say what would be touched
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The address
+    pub(crate) address: String,
+    /// JSON is the only form there is
+    #[arg(long, hide = true)]
     pub(crate) json: bool,
 }
 

@@ -21,13 +21,16 @@ mod wiring;
 mod check;
 mod demo;
 mod events;
+mod forgetting;
 mod keys_command;
 mod messages;
 mod output;
 mod preview;
+mod purging;
 mod queue;
 mod revoke;
 mod sender;
+mod suppress;
 mod upstream_command;
 
 mod app_password;
@@ -75,6 +78,10 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Upstream(command) => in_runtime(upstream_command::upstream(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
         Command::Keys(command) => keys_command::keys(command),
+        Command::Suppress(command) => in_runtime(suppress::suppress(command)),
+        Command::Purge(args) => in_runtime(purging::command(&args)),
+        Command::Forget(args) => in_runtime(forgetting::forget(&args)),
+        Command::Export(args) => in_runtime(forgetting::export(&args)),
         Command::Revoke(args) => in_runtime(revoke::revoke(&args)),
     }
 }

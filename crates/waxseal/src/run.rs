@@ -8,13 +8,14 @@ use seal::Keys;
 use store::{Queue, Recorder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use track::{Endpoint, Settler, Surroundings};
+use track::{Endpoint, Screening, Settler, Surroundings};
 
 use crate::cli::{Part, RunArgs};
 use crate::config::Config;
 use crate::doors::{self, Behind, MailDoor, TIME_TO_CLOSE};
 use crate::exit::{self, Failure, Outcome};
 use crate::house::{House, Serving};
+use crate::purging::Purging;
 use crate::{check, key_file, logging, signals, wiring};
 
 /// Runs the relay and the tracking endpoint, or one of them, in the foreground until a signal.
@@ -126,7 +127,14 @@ async fn open(
         let surroundings = Surroundings::new(house.store.clone());
         let mut endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock.clone())?;
         endpoint.surroundings = Some(surroundings.clone());
-        let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock)
+        endpoint.store = Some(house.store.clone());
+        recorder.screen_with(Arc::new(Screening {
+            surroundings: surroundings.clone(),
+            store: house.store.clone(),
+            keeping: endpoint.keeping.clone(),
+            clock: clock.clone(),
+        }));
+        let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock.clone())
             .keeping(wiring::evidence(config));
         let stop = shutdown.clone();
         serving.spawn(async move {
@@ -144,6 +152,17 @@ async fn open(
         });
         track(&mut serving, config, socket, endpoint, certificate, shutdown)?;
     }
+    let purging = Purging {
+        store: house.store.clone(),
+        clock,
+        terms: wiring::terms(config),
+        spool: config.store.spool.clone(),
+    };
+    let stop = shutdown.clone();
+    serving.spawn(async move {
+        purging.run(stop).await;
+        Ok(())
+    });
     let dispatcher = house
         .relay
         .clone()
@@ -189,6 +208,8 @@ fn endpoint(
         trusted_proxies: proxies.collect::<Result<_, _>>().context("a trusted proxy is not a network")?,
         keep_address,
         keep_agent,
+        keeping: wiring::keeping(config),
+        about: wiring::about(config),
         rules: Arc::new(wiring::rules(config)?),
         ..Endpoint::new(keys, recorder, clock)
     })

@@ -1,16 +1,17 @@
 //! From what the file says to what each crate wants to know.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use envelope::{Mailbox, ModeRule, SystemClock, TrackingModes};
+use envelope::{Mailbox, ModeRule, SystemClock, TrackingMode, TrackingModes};
 use relay::event::Addresses;
 use relay::{
-    AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim, OnUnavailable, Rate, Retry,
-    Rewriting, Route, RouteLogin, Settings,
+    AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim,
+    OnSuppressed, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin, Settings,
 };
 use rewrite::{LinkRules, PixelPosition};
 use store::EvidenceRule;
-use track::{KeepAddress, KeepAgent};
+use track::{About, KeepAddress, KeepAgent, Keeping};
 use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
 use verdict::Rules;
 
@@ -19,6 +20,7 @@ use crate::config::{self, Config};
 use crate::house::Cellar;
 use crate::key_file;
 use crate::logging::Format;
+use crate::purging::Terms;
 use crate::rule_book;
 
 /// What the relay runs on.
@@ -41,6 +43,11 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         keep_subjects: !config.privacy.keep_subjects.is_zero(),
         about_field: config.privacy.about_field,
         rewriting: rewriting(&config.tracking),
+        unsubscribe_mailto: config.unsubscribe.mailto.as_ref().map(ToString::to_string),
+        on_suppressed: match config.unsubscribe.on_suppressed {
+            config::OnSuppressed::Refuse => OnSuppressed::Refuse,
+            config::OnSuppressed::Skip => OnSuppressed::Skip,
+        },
         rewrite_time: config.limits.rewrite_time,
         login_order: config.login_order.iter().map(login_order).collect(),
         login_limits: LoginLimits { failures: config.throttle.failures, per: config.throttle.per },
@@ -77,6 +84,42 @@ pub(crate) fn keeps(config: &Config) -> (KeepAddress, KeepAgent) {
         config::StoreAgent::Full => KeepAgent::Full,
     };
     (address, agent)
+}
+
+/// How long what is kept.
+pub(crate) fn terms(config: &Config) -> Terms {
+    // Nobody waits a day for settling: what is left by then, a crash left.
+    let evidence = config.privacy.keep_evidence.unwrap_or(Duration::from_hours(24));
+    Terms { events: config.privacy.keep_events, subjects: config.privacy.keep_subjects, evidence }
+}
+
+/// What the tracking endpoint keeps of hits.
+pub(crate) fn keeping(config: &Config) -> Keeping {
+    let privacy = &config.privacy;
+    let mut modes = modes(privacy);
+    // Mail to them may have been tracked before they were on the list.
+    if !privacy.never_track.is_empty() {
+        modes.rules.push(ModeRule {
+            senders: vec![AddressPattern::Anyone],
+            recipients: privacy.never_track.iter().map(pattern).collect(),
+            mode: TrackingMode::Off,
+        });
+    }
+    Keeping { honour_dnt: privacy.honour_dnt, modes, keep_events: privacy.keep_events }
+}
+
+/// What a recipient's page says of this installation; `None`: there is none.
+pub(crate) fn about(config: &Config) -> Option<About> {
+    let privacy = &config.privacy;
+    privacy.recipient_page.then(|| About {
+        contact: privacy.contact.clone(),
+        keep_events: privacy.keep_events,
+        address: match privacy.store_ip {
+            config::StoreIp::None => KeepAddress::None,
+            config::StoreIp::Truncated => KeepAddress::Truncated,
+            config::StoreIp::Full => KeepAddress::Full,
+        },
+    })
 }
 
 /// How much may be kept about whom.
@@ -182,6 +225,11 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
             give_up: upstream.retry.give_up,
         },
         rate: upstream.rate.map(|rate| Rate { messages: rate.messages, per: rate.per }),
+        unsubscribe: match upstream.unsubscribe.unwrap_or(config.unsubscribe.add) {
+            config::AddUnsubscribe::Off => AddUnsubscribe::Off,
+            config::AddUnsubscribe::WhenTracked => AddUnsubscribe::WhenTracked,
+            config::AddUnsubscribe::Always => AddUnsubscribe::Always,
+        },
     })
 }
 

@@ -514,6 +514,32 @@ pub(super) static KEYS: &[Key] = &[
     holder("upstream.*.rate", Kind::Inline, "Queued mail: no more messages than this in this time."),
     key("upstream.*.rate.messages", Kind::Number(1, 1_000_000), Optional("30"), "How many."),
     key("upstream.*.rate.per", Kind::Period(SECOND, DAY), Optional("\"1m\""), "In which time."),
+    key(
+        "upstream.*.unsubscribe",
+        Kind::Word(&["off", "when-tracked", "always"], &[]),
+        Optional("\"off\""),
+        "For mail that goes out here: what `unsubscribe.add` says for all.",
+    ),
+    // ── unsubscribe
+    holder("unsubscribe", Kind::Table, "Recipients who want no more mail of a sender's."),
+    key(
+        "unsubscribe.add",
+        Kind::Word(&["off", "when-tracked", "always"], &[]),
+        Default("\"off\""),
+        "Add one-click unsubscribe (RFC 8058) to mail without its own: off | when-tracked | always. Only to a copy for one recipient.",
+    ),
+    key(
+        "unsubscribe.mailto",
+        Kind::Mailbox,
+        Optional("\"unsubscribe@example.com\""),
+        "Offer this address too: a mailbox that somebody reads, and answers with waxseal suppress add.",
+    ),
+    key(
+        "unsubscribe.on_suppressed",
+        Kind::Word(&["refuse", "skip"], &[]),
+        Default("\"refuse\""),
+        "Mail for one who unsubscribed, or is on the list of waxseal suppress: refuse (550) | skip (the others get it; the record says so).",
+    ),
     // ── auth
     holder("auth", Kind::Table, "Who may send."),
     key(

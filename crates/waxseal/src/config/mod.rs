@@ -23,6 +23,7 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 mod units;
+mod unsubscribing;
 
 use std::fs::File;
 use std::io;

@@ -34,6 +34,7 @@ impl Resolving<'_> {
         self.addresses(tracking.as_ref());
         let upstreams = self.upstreams();
         let login_order = self.login_order(&upstreams, &listeners);
+        let unsubscribe = self.unsubscribe(&upstreams);
         let senders = self.senders();
         let limits = self.limits();
         let intel = self.intel();
@@ -48,6 +49,7 @@ impl Resolving<'_> {
             certificate: certificate?,
             tracking: tracking?,
             upstreams,
+            unsubscribe: unsubscribe?,
             login_order: login_order?,
             throttle: Throttle {
                 failures: root.get("auth.throttle.failures").and_then(|n: u64| u32::try_from(n).ok())?,

@@ -24,6 +24,8 @@ pub struct Config {
     /// Providers, in the order of the file: a sender uses the first whose `senders` match. Empty only for a node
     /// that hands no mail on.
     pub upstreams: Vec<UpstreamConfig>,
+    /// Recipients who want no more mail.
+    pub unsubscribe: Unsubscribe,
     /// Where a login is looked for, in this order.
     pub login_order: Vec<LoginPlace>,
     /// How much guessing is let through.
@@ -193,6 +195,39 @@ pub struct UpstreamConfig {
     pub retry: Retry,
     /// No more queued messages than this.
     pub rate: Option<Rate>,
+    /// Which messages get a one-click unsubscribe; `None`: as `[unsubscribe]` says.
+    pub unsubscribe: Option<AddUnsubscribe>,
+}
+
+/// `[unsubscribe]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsubscribe {
+    /// Which messages get a one-click unsubscribe, if their upstream says nothing else.
+    pub add: AddUnsubscribe,
+    /// A mailbox that is offered beside it.
+    pub mailto: Option<Mailbox>,
+    /// What happens to mail for one who is to get none.
+    pub on_suppressed: OnSuppressed,
+}
+
+/// `unsubscribe.add`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddUnsubscribe {
+    /// None.
+    Off,
+    /// Those that are tracked.
+    WhenTracked,
+    /// Every one.
+    Always,
+}
+
+/// `unsubscribe.on_suppressed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSuppressed {
+    /// The client hears 550.
+    Refuse,
+    /// The others get it.
+    Skip,
 }
 
 /// `upstream.NAME.delivery`.

@@ -95,7 +95,13 @@ fn the_shortest_file_that_runs() {
                     give_up: Duration::from_hours(72),
                 },
                 rate: None,
+                unsubscribe: None,
             }],
+            unsubscribe: Unsubscribe {
+                add: AddUnsubscribe::Off,
+                mailto: None,
+                on_suppressed: OnSuppressed::Refuse,
+            },
             login_order: vec![LoginPlace::Local, LoginPlace::Upstream],
             throttle: Throttle { failures: 5, per: Duration::from_mins(15) },
             senders: vec![],
@@ -151,6 +157,7 @@ fn every_key_is_heard() {
     fs::write(folder.path().join("password"), "hunter2\n").unwrap();
     fs::write(folder.path().join("verdicts.toml"), verdict::Rules::builtin_text()).unwrap();
     fs::create_dir(folder.path().join("lists")).unwrap();
+    let https: &[(&str, &str)] = &[("tracking.base_url", "'https://t.example.com'"), ("tls.mode", "'none'")];
     let login: Keys = &[("upstream.*.auth", "'login'"), ("upstream.*.username", "'a'")];
     let none: Keys = &[("upstream.*.auth", "'none'")];
     let queue: Keys = &[("upstream.*.auth", "'none'"), ("upstream.*.delivery", "'queue'")];
@@ -194,6 +201,10 @@ fn every_key_is_heard() {
         ("tracking.links.keep_one_time", &[], "false"),
         ("tracking.links.keep_app_links", &[], "false"),
         ("tracking.opens.position", &[], "'start'"),
+        ("unsubscribe.add", https, "'when-tracked'"),
+        ("unsubscribe.mailto", &[], "'u@example.com'"),
+        ("unsubscribe.on_suppressed", &[], "'skip'"),
+        ("upstream.*.unsubscribe", https, "'always'"),
         ("upstream.*.host", &[], "'192.0.2.1'"),
         ("upstream.*.port", &[], "2465"),
         ("upstream.*.tls", &[], "'starttls'"),
