@@ -28,14 +28,23 @@ fn documented(document: &str, heading: &str) -> BTreeSet<String> {
 #[tokio::test]
 async fn every_column_is_accounted_for() {
     let folder = tempfile::tempdir().unwrap();
-    let document = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/privacy.md")).unwrap();
+    let document =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/privacy.md")).unwrap();
     let database = folder.path().join("waxseal.db");
     let store = store::SqliteStore::open(&database).unwrap();
-    assert_eq!(columns(&database), documented(&document, "The store"), "left: what there is; right: docs/privacy.md");
+    assert_eq!(
+        columns(&database),
+        documented(&document, "The store"),
+        "left: what there is; right: docs/privacy.md"
+    );
     store.close().await;
 
     let queue = store::SqliteQueue::open(folder.path(), 0).unwrap();
     let database = folder.path().join("queue.db");
-    assert_eq!(columns(&database), documented(&document, "The queue"), "left: what there is; right: docs/privacy.md");
+    assert_eq!(
+        columns(&database),
+        documented(&document, "The queue"),
+        "left: what there is; right: docs/privacy.md"
+    );
     queue.close().await;
 }
