@@ -10,6 +10,7 @@ use verdict::Rules;
 use crate::keeping::Keeping;
 use crate::network::Network;
 use crate::places::Places;
+use crate::recipient_page::About;
 use crate::revoked::Revoked;
 use crate::surroundings::Surroundings;
 
@@ -43,6 +44,8 @@ pub struct Endpoint {
     pub keeping: Keeping,
     /// Where addresses are. `None`: nobody says.
     pub places: Option<Arc<Places>>,
+    /// What recipients are told on the host's pages, and that they can refuse. `None`: there are no such pages.
+    pub about: Option<About>,
     /// How much of a client's address is stored.
     pub keep_address: KeepAddress,
     /// How much of a client's user agent is stored.
@@ -144,6 +147,7 @@ impl Endpoint {
             contact: None,
             keeping: Keeping::default(),
             places: None,
+            about: None,
             keep_address: KeepAddress::default(),
             keep_agent: KeepAgent::default(),
             limits: Limits::default(),

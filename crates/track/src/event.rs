@@ -36,6 +36,11 @@ pub(crate) fn judged_anew(event: &Event) {
     );
 }
 
+/// Whose refusal, or whose consent, is nobody's business in a log.
+pub(crate) fn not_refused(message: RelayId, error: &dyn std::fmt::Display) {
+    warn!(%message, %error, "a recipient's refusal, or its end, was not recorded");
+}
+
 pub(crate) fn day_not_recorded(error: &StoreError) {
     warn!(%error, "the day of a message's last open was not recorded: the store fails");
 }

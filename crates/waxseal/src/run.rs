@@ -8,7 +8,7 @@ use seal::Keys;
 use store::{Queue, Recorder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use track::{Endpoint, Places, Settler, Surroundings};
+use track::{Endpoint, Places, Screening, Settler, Surroundings};
 
 use crate::certificates::{Certificates, PlainDoor};
 use crate::cli::{Part, RunArgs};
@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::doors::{self, Behind, MailDoor, TIME_TO_CLOSE};
 use crate::exit::{self, Failure, Outcome};
 use crate::house::{House, Serving};
+use crate::purging::Purging;
 use crate::{backstage, check, key_file, logging, signals, wiring};
 
 /// Runs the relay and the tracking endpoint, or one of them, in the foreground until a signal.
@@ -135,7 +136,13 @@ async fn open(
             surroundings: Some(surroundings.clone()),
             ..endpoint
         };
-        let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock)
+        recorder.screen_with(Arc::new(Screening {
+            surroundings: surroundings.clone(),
+            store: house.store.clone(),
+            keeping: endpoint.keeping.clone(),
+            clock: clock.clone(),
+        }));
+        let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock.clone())
             .keeping(wiring::evidence(config));
         let stop = shutdown.clone();
         serving.spawn(async move {
@@ -153,6 +160,17 @@ async fn open(
         });
         web.serve(&mut serving, config, endpoint, certificates.as_ref(), shutdown)?;
     }
+    let purging = Purging {
+        store: house.store.clone(),
+        clock,
+        terms: wiring::terms(config),
+        spool: config.store.spool.clone(),
+    };
+    let stop = shutdown.clone();
+    serving.spawn(async move {
+        purging.run(stop).await;
+        Ok(())
+    });
     keep(&mut serving, certificates, shutdown);
     let dispatcher = house
         .relay
@@ -211,6 +229,8 @@ fn endpoint(
         keep_address,
         keep_agent,
         limits: wiring::endpoint_limits(config),
+        keeping: wiring::keeping(config),
+        about: wiring::about(config),
         rules: Arc::new(wiring::rules(config)?),
         places: places(config)?,
         ..Endpoint::new(keys, recorder, clock)

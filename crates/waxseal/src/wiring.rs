@@ -1,8 +1,9 @@
 //! From what the file says to what each crate wants to know.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use envelope::{Clock, Mailbox, ModeRule, SystemClock, TrackingModes};
+use envelope::{Clock, Mailbox, ModeRule, SystemClock, TrackingMode, TrackingModes};
 use relay::event::Addresses;
 use relay::{
     AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, Intake, LoginLimits, LoginOrder, OnDkim,
@@ -11,7 +12,7 @@ use relay::{
 use rewrite::{LinkRules, PixelPosition};
 use seal::Keys;
 use store::{EvidenceRule, FeedbackKind, Store};
-use track::{KeepAddress, KeepAgent, Quota};
+use track::{About, KeepAddress, KeepAgent, Keeping, Quota};
 use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
 use verdict::Rules;
 
@@ -20,6 +21,7 @@ use crate::config::{self, Config};
 use crate::house::Cellar;
 use crate::key_file;
 use crate::logging::Format;
+use crate::purging::Terms;
 use crate::rule_book;
 
 /// What the relay runs on.
@@ -98,6 +100,42 @@ pub(crate) fn keeps(config: &Config) -> (KeepAddress, KeepAgent) {
         config::StoreAgent::Full => KeepAgent::Full,
     };
     (address, agent)
+}
+
+/// How long what is kept.
+pub(crate) fn terms(config: &Config) -> Terms {
+    // Nobody waits a day for settling: what is left by then, a crash left.
+    let evidence = config.privacy.keep_evidence.unwrap_or(Duration::from_hours(24));
+    Terms { events: config.privacy.keep_events, subjects: config.privacy.keep_subjects, evidence }
+}
+
+/// What the tracking endpoint keeps of hits.
+pub(crate) fn keeping(config: &Config) -> Keeping {
+    let privacy = &config.privacy;
+    let mut modes = modes(privacy);
+    // Mail to them may have been tracked before they were on the list.
+    if !privacy.never_track.is_empty() {
+        modes.rules.push(ModeRule {
+            senders: vec![AddressPattern::Anyone],
+            recipients: privacy.never_track.iter().map(pattern).collect(),
+            mode: TrackingMode::Off,
+        });
+    }
+    Keeping { honour_dnt: privacy.honour_dnt, modes, keep_events: privacy.keep_events }
+}
+
+/// What a recipient's page says of this installation; `None`: there is none.
+pub(crate) fn about(config: &Config) -> Option<About> {
+    let privacy = &config.privacy;
+    privacy.recipient_page.then(|| About {
+        contact: privacy.contact.clone(),
+        keep_events: privacy.keep_events,
+        address: match privacy.store_ip {
+            config::StoreIp::None => KeepAddress::None,
+            config::StoreIp::Truncated => KeepAddress::Truncated,
+            config::StoreIp::Full => KeepAddress::Full,
+        },
+    })
 }
 
 /// How much may be kept about whom.
