@@ -13,6 +13,7 @@ mod pixel;
 mod postfix;
 mod queue;
 mod relay;
+mod rival;
 mod sink;
 
 use std::path::PathBuf;
@@ -61,7 +62,7 @@ enum What {
     },
     /// Messages taken into the queue, beside a file each and beside a log
     Queue,
-    /// Pixels with their event committed, and without recording
+    /// Pixels and redirects, beside nginx and a Fastify tracker; needs nginx, node and two cores
     Pixel,
     /// A tracking endpoint for `pixel`, in a process of its own
     #[command(hide = true)]

@@ -11,6 +11,7 @@ use crate::conversation::Conversation;
 use crate::identity::Identity;
 use crate::newly_queued::NewlyQueued;
 use crate::passwords::{PasswordError, Passwords};
+use crate::sender_addresses::SenderAddresses;
 use crate::settings::Settings;
 use crate::throttle::Throttle;
 
@@ -28,6 +29,7 @@ pub struct Relay {
     /// Of each route, in their order.
     pub(crate) pools: Vec<Pool>,
     pub(crate) throttle: Throttle,
+    pub(crate) sender_addresses: SenderAddresses,
     /// How many messages are rewritten at once: more than there are cores would only all be late.
     pub(crate) rewriting_turns: Arc<Semaphore>,
     made_without_random: AtomicU64,
@@ -78,6 +80,7 @@ impl Relay {
             passwords,
             pools,
             throttle,
+            sender_addresses: SenderAddresses::default(),
             rewriting_turns,
             made_without_random,
         })

@@ -1,7 +1,9 @@
+mod api_token;
 pub(crate) mod connection;
 mod event_log;
 mod feedback;
 pub(crate) mod held_file;
+mod known_keys;
 mod privacy;
 mod read;
 pub(crate) mod readers;
@@ -370,6 +372,10 @@ impl Submissions for SqliteStore {
         let sender = sender.to_owned();
         let query = move |db: &Connection| submissions::of(db, &sender, now);
         self.readers.read("looking up where a sender submits from", query).await
+    }
+
+    async fn forget_submissions(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.writer.commit(Write::NoOldSubmissions { now }).await
     }
 }
 

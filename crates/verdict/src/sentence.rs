@@ -102,6 +102,8 @@ const TABLE: &[(&str, &str)] = &[
     ("client_hints_mismatch", "What the browser says about itself in two places does not agree."),
     ("no_sec_fetch", "Headers are missing that this browser always sends."),
     ("no_sec_fetch_scheme_unknown", "Headers are missing that this browser sends over https."),
+    ("sec_fetch_too_early", "It sends headers that this browser did not know yet."),
+    ("no_client_hints", "It does not say its brand, as this browser always does over https."),
     ("no_accept_language", "It names no language, as every browser does."),
     ("accept_not_html", "It did not ask for a page, as every browser does when a link is followed."),
     ("impossible_platform", "That browser never ran on that system, or has been gone for years."),
@@ -142,6 +144,26 @@ mod tests {
             assert!(TABLE[..at].iter().all(|(known, _)| known != code), "{code}");
             assert!(code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
             assert!(sentence.ends_with('.') && sentence.starts_with(char::is_uppercase), "{code}");
+        }
+    }
+
+    /// `docs/verdicts.md` holds the whole table; `UPDATE=1` writes it anew.
+    #[test]
+    fn the_handbook_has_every_reason() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/verdicts.md");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (before, rest) = text.split_once("<!-- reasons:").unwrap();
+        let (head, rest) = rest.split_once("-->\n").unwrap();
+        let (_, after) = rest.split_once("<!-- end -->").unwrap();
+        let rows: String =
+            TABLE.iter().map(|(code, sentence)| format!("| `{code}` | {sentence} |\n")).collect();
+        let expected = format!(
+            "{before}<!-- reasons:{head}-->\n| code | what it says |\n|---|---|\n{rows}<!-- end -->{after}"
+        );
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&file, &expected).unwrap();
+        } else {
+            assert!(text == expected, "docs/verdicts.md lacks a reason; `just bless` writes the table anew");
         }
     }
 }

@@ -43,6 +43,10 @@ pub(super) struct Answered {
 pub(super) enum Outcome {
     HandedOn,
     Refused,
+    /// He is to get no mail of this sender's, and the sender hears of it.
+    RefusedHere,
+    /// The same, and the record says so to whoever looks.
+    LeftOut,
     /// To be tried again.
     Later,
     /// The whole message was sent and nobody answered. To be tried again all the same: a mail answered 250 must

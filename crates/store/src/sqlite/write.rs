@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
 use crate::sqlite::feedback::write_feedback;
-use crate::sqlite::{privacy, revocation, submissions, suppression};
+use crate::sqlite::known_keys::KnownKeys;
+use crate::sqlite::{api_token, privacy, revocation, submissions, suppression};
 use crate::{
     AppPassword, Event, Feedback, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement,
     StoreError,
@@ -19,6 +20,9 @@ pub(crate) enum Write {
     Event(Box<Event>),
     Feedback(Box<Feedback>),
     Settle(Box<Settlement>),
+    NoOldSubmissions {
+        now: Timestamp,
+    },
     Submission {
         sender: String,
         address: IpAddr,
@@ -50,6 +54,7 @@ pub(crate) enum Write {
         sender: String,
         label: String,
     },
+    ApiToken(api_token::Change),
     Revocation(revocation::Change),
     Suppression(suppression::Change),
     #[cfg(test)]
@@ -58,7 +63,10 @@ pub(crate) enum Write {
 
 impl Write {
     /// Within a transaction. Returns the number of an event that was not there before.
-    pub(crate) fn apply(&self, db: &Connection) -> Result<Option<i64>, StoreError> {
+    pub(crate) fn apply(&self, db: &Connection, known: &mut KnownKeys) -> Result<Option<i64>, StoreError> {
+        if self.may_delete() {
+            known.forget();
+        }
         match self {
             Self::Message(record) => {
                 write_message(db, record).map_err(|e| StoreError::sqlite("recording a message", e))?;
@@ -70,13 +78,18 @@ impl Write {
                 Ok(None)
             }
             Self::Event(event) => {
-                write_event(db, event).map_err(|e| StoreError::sqlite("recording an event", e))
+                write_event(db, event, known).map_err(|e| StoreError::sqlite("recording an event", e))
             }
             Self::Feedback(feedback) => {
                 write_feedback(db, feedback).map_err(|e| StoreError::sqlite("recording what came back", e))
             }
             Self::Settle(settlement) => {
-                settle(db, settlement).map_err(|e| StoreError::sqlite("settling events", e))
+                settle(db, settlement, known).map_err(|e| StoreError::sqlite("settling events", e))
+            }
+            Self::NoOldSubmissions { now } => {
+                submissions::forget(db, *now)
+                    .map_err(|e| StoreError::sqlite("forgetting where senders submitted from", e))?;
+                Ok(None)
             }
             Self::Submission { sender, address, at } => {
                 submissions::record(db, sender, *address, *at)
@@ -131,11 +144,26 @@ impl Write {
                     .map_err(|e| StoreError::sqlite("removing an app password", e))?;
                 Ok(None)
             }
+            Self::ApiToken(change) => change.apply(db).map(|()| None),
             Self::Revocation(change) => change.apply(db).map(|()| None),
             Self::Suppression(change) => change.apply(db),
             #[cfg(test)]
             Self::Panic => panic!("as a test asked"),
         }
+    }
+
+    /// Rows that events refer to: all but those that surely do not.
+    fn may_delete(&self) -> bool {
+        !matches!(
+            self,
+            Self::Message(_)
+                | Self::Outcome(_)
+                | Self::Event(_)
+                | Self::Settle(_)
+                | Self::Feedback(_)
+                | Self::Submission { .. }
+                | Self::DropEvidence { .. }
+        )
     }
 }
 

@@ -6,8 +6,10 @@
 
 mod address_pattern;
 mod document;
+mod endpoint;
 mod example;
 mod forms;
+mod geo;
 mod handing_on;
 mod keys;
 mod listening;
@@ -23,6 +25,7 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 mod units;
+mod unsubscribing;
 
 use std::fs::File;
 use std::io;
