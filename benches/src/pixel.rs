@@ -137,6 +137,7 @@ async fn one_connection(
         }
         // nginx's own limit, and ours: the last request would have another answer.
         if asked_before % REQUESTS_OF_A_CONNECTION == 0 {
+            drop(stream.take());
             let fresh = TcpStream::connect(server).await?;
             fresh.set_nodelay(true)?;
             stream = Some(fresh);
