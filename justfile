@@ -27,7 +27,7 @@ e2e:
     npm ci --prefix tests/clients --no-audit --no-fund --silent
     npm ci --prefix tests/browser --no-audit --no-fund --silent
     npm ci --prefix tests/browser/render --no-audit --no-fund --silent
-    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test real_clients --test full_disk --test demo_in_a_browser --test looks_the_same -- --ignored
+    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test real_clients --test full_disk --test clients_and_bad_providers --test demo_in_a_browser --test acme_pebble --test looks_the_same -- --ignored
 
 # The first five minutes, by itself
 demo:

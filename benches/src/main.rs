@@ -4,6 +4,7 @@
 //! the same machine, and the ratio is what one may quote. Method and figures: `docs/benchmarks.md`.
 
 mod client_tls;
+mod cost;
 mod endurance;
 mod latencies;
 mod load;
@@ -35,12 +36,18 @@ struct Cli {
     rounds: usize,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum What {
     /// Messages through the relay, and straight to the same sink
     Relay,
     /// Messages through the relay and through Debian's Postfix, direct and queued, to the same sink; needs root
     Postfix,
+    /// Processor time, waits and page faults of a message, direct and queued
+    Cost {
+        /// `direct` or `queue` alone
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// What an idle connection costs, plain and under TLS
     Idle {
         /// How many
@@ -66,6 +73,7 @@ fn main() -> anyhow::Result<()> {
         match cli.what {
             Some(What::Relay) => relay::measure(&cli.binary, cli.messages, cli.rounds).await,
             Some(What::Postfix) => postfix::measure(&cli.binary, cli.messages, cli.rounds).await,
+            Some(What::Cost { only }) => cost::measure(&cli.binary, cli.messages, only.as_deref()).await,
             Some(What::Idle { connections }) => endurance::idle(&cli.binary, connections).await,
             Some(What::Soak { count }) => endurance::soak(&cli.binary, count).await,
             Some(What::Queue) => queue::measure(cli.messages, cli.rounds).await,

@@ -86,6 +86,15 @@ pub(crate) fn queued(submission: &Submission, rewritten: &Rewritten, took: Durat
     );
 }
 
+/// The sender may not write to this recipient, who said so or whom the operator put on the list.
+pub(crate) fn left_out(sender: &str, recipient: &impl ToString) {
+    tracing::info!(
+        sender = %address(sender),
+        recipient = %address(&recipient.to_string()),
+        "a recipient is left out: he is to get no mail of this sender's"
+    );
+}
+
 /// The queue did not take a message; the client heard 4yz.
 pub(crate) fn not_queued(id: RelayId, error: &StoreError) {
     tracing::error!(%id, %error, hint = error.hint().unwrap_or_default(), "the queue did not take a message");
@@ -116,6 +125,13 @@ pub(crate) fn logins_limited(client: IpAddr, login: &str, wait: Duration) {
 /// The provider has the message and the store does not know.
 pub(crate) fn not_recorded(id: RelayId, error: &impl Debug) {
     tracing::error!(%id, ?error, "the outcome of a handoff was not recorded");
+}
+
+pub(crate) fn address_not_noted(error: &impl Debug) {
+    tracing::warn!(
+        ?error,
+        "where a sender submits from was not noted: own opens may be taken for a reader's"
+    );
 }
 
 pub(crate) fn choice_not_saved(id: RelayId) {

@@ -39,6 +39,10 @@ pub struct Settings {
     pub about_field: bool,
     /// What is put where, and which links stay as they are.
     pub rewriting: Rewriting,
+    /// Where an unsubscribe may also be mailed to, beside the one click.
+    pub unsubscribe_mailto: Option<String>,
+    /// What happens to mail for one who is to get none of this sender's.
+    pub on_suppressed: OnSuppressed,
     /// After this a message goes out as it came.
     pub rewrite_time: Duration,
     /// Where a login is looked for, in this order.
@@ -122,6 +126,30 @@ pub struct Route {
     pub retry: Retry,
     /// No more queued messages than this.
     pub rate: Option<Rate>,
+    /// Which messages get a one-click unsubscribe.
+    pub unsubscribe: AddUnsubscribe,
+}
+
+/// Which messages get a one-click unsubscribe (RFC 8058).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddUnsubscribe {
+    /// None.
+    #[default]
+    Off,
+    /// Those that leave with a pixel or tracked links.
+    WhenTracked,
+    /// Every one.
+    Always,
+}
+
+/// What happens to mail for one who is to get none of this sender's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnSuppressed {
+    /// The client hears 550.
+    #[default]
+    Refuse,
+    /// He is left out, and the record of the message says so.
+    Skip,
 }
 
 /// When the client hears 250.
@@ -228,6 +256,7 @@ impl Route {
             fan_out_most: 20,
             retry: Retry::default(),
             rate: None,
+            unsubscribe: AddUnsubscribe::default(),
         }
     }
 }
@@ -280,6 +309,8 @@ impl Settings {
             keep_subjects: true,
             about_field: false,
             rewriting: Rewriting::default(),
+            unsubscribe_mailto: None,
+            on_suppressed: OnSuppressed::default(),
             rewrite_time: Duration::from_secs(2),
             login_order: vec![LoginOrder::Local],
             login_limits: LoginLimits { failures: 5, per: Duration::from_mins(15) },

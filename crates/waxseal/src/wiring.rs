@@ -5,10 +5,11 @@ use std::sync::Arc;
 use envelope::{Mailbox, ModeRule, SystemClock, TrackingModes};
 use relay::event::Addresses;
 use relay::{
-    AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim, OnUnavailable, Rate, Retry,
-    Rewriting, Route, RouteLogin, Settings, TrackingDomain,
+    AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim,
+    OnSuppressed, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin, Settings, TrackingDomain,
 };
 use rewrite::{LinkRules, PixelPosition};
+use store::EvidenceRule;
 use track::{KeepAddress, KeepAgent, Quota};
 use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
 use verdict::Rules;
@@ -41,6 +42,11 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         keep_subjects: !config.privacy.keep_subjects.is_zero(),
         about_field: config.privacy.about_field,
         rewriting: rewriting(&config.tracking),
+        unsubscribe_mailto: config.unsubscribe.mailto.as_ref().map(ToString::to_string),
+        on_suppressed: match config.unsubscribe.on_suppressed {
+            config::OnSuppressed::Refuse => OnSuppressed::Refuse,
+            config::OnSuppressed::Skip => OnSuppressed::Skip,
+        },
         rewrite_time: config.limits.rewrite_time,
         login_order: config.login_order.iter().map(login_order).collect(),
         login_limits: LoginLimits { failures: config.throttle.failures, per: config.throttle.per },
@@ -100,6 +106,11 @@ pub(crate) fn rules(config: &Config) -> anyhow::Result<Rules> {
         let told: Vec<String> = troubles.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the rules that people are told from machines by cannot be read: {}", told.join("; "))
     })
+}
+
+/// What becomes of evidence once a verdict is settled.
+pub(crate) fn evidence(config: &Config) -> EvidenceRule {
+    config.privacy.keep_evidence.map_or(EvidenceRule::Drop, EvidenceRule::KeepFor)
 }
 
 /// How the log looks: level, format, addresses.
@@ -177,6 +188,11 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
             give_up: upstream.retry.give_up,
         },
         rate: upstream.rate.map(|rate| Rate { messages: rate.messages, per: rate.per }),
+        unsubscribe: match upstream.unsubscribe.unwrap_or(config.unsubscribe.add) {
+            config::AddUnsubscribe::Off => AddUnsubscribe::Off,
+            config::AddUnsubscribe::WhenTracked => AddUnsubscribe::WhenTracked,
+            config::AddUnsubscribe::Always => AddUnsubscribe::Always,
+        },
     })
 }
 

@@ -24,6 +24,7 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 mod units;
+mod unsubscribing;
 
 use std::fs::File;
 use std::io;

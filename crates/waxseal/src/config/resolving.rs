@@ -32,9 +32,11 @@ impl Resolving<'_> {
         let certificate = self.certificate();
         let listeners = self.listeners(certificate.as_ref());
         let tracking = self.tracking(certificate.as_ref());
+        let console = self.console();
         self.addresses(tracking.as_ref());
         let upstreams = self.upstreams();
         let login_order = self.login_order(&upstreams, &listeners);
+        let unsubscribe = self.unsubscribe(&upstreams);
         let senders = self.senders();
         let limits = self.limits();
         let intel = self.intel();
@@ -43,12 +45,14 @@ impl Resolving<'_> {
             None => system_host_name(),
             Some(_) => root.get("server.hostname")?,
         };
+        self.acme_can_work(certificate.as_ref(), tracking.as_ref(), &listeners, &hostname);
         Some(Config {
             hostname,
             listeners,
             certificate: certificate?,
             tracking: tracking?,
             upstreams,
+            unsubscribe: unsubscribe?,
             login_order: login_order?,
             throttle: Throttle {
                 failures: root.get("auth.throttle.failures").and_then(|n: u64| u32::try_from(n).ok())?,
@@ -56,6 +60,7 @@ impl Resolving<'_> {
             },
             senders,
             privacy: self.privacy()?,
+            console,
             intel: intel?,
             store: self.store()?,
             limits: limits?,
@@ -78,7 +83,7 @@ impl Resolving<'_> {
             let complaint = Complaint::new("`tracking.base_url` is https, and it is not said who speaks TLS")
                 .key("tls.mode")
                 .at(entry.span.clone(), "`tls.mode` is missing")
-                .help("under [tls], write mode = \"files\" with cert_file and key_file, or mode = \"none\" if a proxy in front of Waxseal does TLS");
+                .help("under [tls], write mode = \"acme\" with email, mode = \"files\" with cert_file and key_file, or mode = \"none\" if a proxy in front of Waxseal does TLS");
             self.complaints.push(complaint);
         }
         let tls = secure && !matches!(certificate?, Certificate::None);
@@ -89,6 +94,7 @@ impl Resolving<'_> {
         let domains = self.domains(&base_url);
         let trusted_proxies: Vec<Network> = root.get("tracking.trusted_proxies")?;
         let proxy_protocol = self.announcing(trusted_proxies.len());
+        let plain_http = self.plain_http(certificate?, tls, listen?);
         let switches = |key| {
             root.get(key).map(|words: Vec<&str>| Choice {
                 opens: words.contains(&"opens"),
@@ -100,6 +106,7 @@ impl Resolving<'_> {
             base_url,
             listen: listen?,
             tls,
+            plain_http,
             domains,
             old_base_urls: root.get("tracking.old_base_urls")?,
             trusted_proxies,

@@ -24,6 +24,8 @@ pub struct Config {
     /// Providers, in the order of the file: a sender uses the first whose `senders` match. Empty only for a node
     /// that hands no mail on.
     pub upstreams: Vec<UpstreamConfig>,
+    /// Recipients who want no more mail.
+    pub unsubscribe: Unsubscribe,
     /// Where a login is looked for, in this order.
     pub login_order: Vec<LoginPlace>,
     /// How much guessing is let through.
@@ -32,6 +34,8 @@ pub struct Config {
     pub senders: Vec<SenderConfig>,
     /// What is kept about recipients.
     pub privacy: Privacy,
+    /// Where the API listens.
+    pub console: Option<SocketAddr>,
     /// What people are told from machines by.
     pub intel: IntelConfig,
     /// Where things are kept.
@@ -93,6 +97,40 @@ pub enum Certificate {
         /// Its private key.
         key_file: PathBuf,
     },
+    /// From an authority that speaks ACME.
+    Acme(AcmeConfig),
+}
+
+/// `[tls]` with mode = "acme".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmeConfig {
+    /// Whom the authority writes to.
+    pub email: String,
+    /// The authority's directory; https.
+    pub directory: String,
+    /// How names are proven.
+    pub challenge: Challenge,
+    /// PEM file of whom to believe that it is the authority, instead of the system's.
+    pub directory_ca_file: Option<PathBuf>,
+}
+
+/// `tls.challenge`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// RFC 8737.
+    TlsAlpn01,
+    /// RFC 8555 §8.3.
+    Http01,
+}
+
+impl Challenge {
+    /// As the RFCs call it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TlsAlpn01 => "tls-alpn-01",
+            Self::Http01 => "http-01",
+        }
+    }
 }
 
 /// `[tracking]`.
@@ -111,6 +149,8 @@ pub struct Tracking {
     pub domains: Vec<TrackingDomain>,
     /// Where pixels and links of earlier days pointed.
     pub old_base_urls: Vec<String>,
+    /// Where plain HTTP is listened for, to answer the authority and to send people to https.
+    pub plain_http: Option<SocketAddr>,
     /// Proxies whose word about the client's address is taken.
     pub trusted_proxies: Vec<Network>,
     /// Their connections begin with a header of the PROXY protocol.
@@ -219,6 +259,39 @@ pub struct UpstreamConfig {
     pub retry: Retry,
     /// No more queued messages than this.
     pub rate: Option<Rate>,
+    /// Which messages get a one-click unsubscribe; `None`: as `[unsubscribe]` says.
+    pub unsubscribe: Option<AddUnsubscribe>,
+}
+
+/// `[unsubscribe]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsubscribe {
+    /// Which messages get a one-click unsubscribe, if their upstream says nothing else.
+    pub add: AddUnsubscribe,
+    /// A mailbox that is offered beside it.
+    pub mailto: Option<Mailbox>,
+    /// What happens to mail for one who is to get none.
+    pub on_suppressed: OnSuppressed,
+}
+
+/// `unsubscribe.add`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddUnsubscribe {
+    /// None.
+    Off,
+    /// Those that are tracked.
+    WhenTracked,
+    /// Every one.
+    Always,
+}
+
+/// `unsubscribe.on_suppressed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSuppressed {
+    /// The client hears 550.
+    Refuse,
+    /// The others get it.
+    Skip,
 }
 
 /// `upstream.NAME.delivery`.
