@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use envelope::{RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use tokio::time::timeout;
 
 use crate::sqlite::event_log;
 use crate::sqlite::known_keys::KnownKeys;
