@@ -86,6 +86,15 @@ pub(crate) fn queued(submission: &Submission, rewritten: &Rewritten, took: Durat
     );
 }
 
+/// The sender may not write to this recipient, who said so or whom the operator put on the list.
+pub(crate) fn left_out(sender: &str, recipient: &impl ToString) {
+    tracing::info!(
+        sender = %address(sender),
+        recipient = %address(&recipient.to_string()),
+        "a recipient is left out: he is to get no mail of this sender's"
+    );
+}
+
 /// The queue did not take a message; the client heard 4yz.
 pub(crate) fn not_queued(id: RelayId, error: &StoreError) {
     tracing::error!(%id, %error, hint = error.hint().unwrap_or_default(), "the queue did not take a message");

@@ -35,6 +35,10 @@ impl Hit {
         Self { kind: Kind::Click, message: token.message, recipient: token.recipient, link }
     }
 
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     pub(crate) fn message(&self) -> RelayId {
         self.message
     }
@@ -148,7 +152,7 @@ impl Hit {
 }
 
 /// Milliseconds since 1970 at which an id was made: the first 48 bits (RFC 9562 §5.7).
-fn made_at_millis(id: RelayId) -> i64 {
+pub(crate) fn made_at_millis(id: RelayId) -> i64 {
     id.as_bytes()[..6].iter().fold(0, |millis, octet| millis << 8 | i64::from(*octet))
 }
 

@@ -28,6 +28,7 @@ use crate::endpoint::Endpoint;
 use crate::guarded::Guarded;
 use crate::place::{Place, Places};
 use crate::unrecorded::Unrecorded;
+use crate::unsubscribe;
 use crate::visit::Desk;
 use crate::{event, proxy_header};
 
@@ -191,6 +192,8 @@ impl Server {
         let Some(tls) = &self.tls else { return Some(Wire::Plain(stream)) };
         let handshake = timeout(self.desk.endpoint.deadlines.handshake, tls.accept(stream)).await;
         match handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            // The authority that proves our name has seen all it came for: RFC 8737 §3 has it closed now.
+            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"acme-tls/1") => None,
             Ok(stream) => Some(Wire::Tls(Box::new(stream))),
             Err(error) => {
                 event::no_handshake(&error);
@@ -209,9 +212,12 @@ impl Server {
             let asked = asked.fetch_add(1, Ordering::Relaxed) + 1;
             async move {
                 let _answering = place.answering();
-                // Nothing we answer needs a body, so none is read; hyper then closes after the answer.
-                let (request, _body) = request.into_parts();
-                let mut answer = self.desk.answer(visitor, request).await;
+                // Only an unsubscribe has a body that is read; hyper closes after the answer to any other.
+                let (request, body) = request.into_parts();
+                let mut answer = match unsubscribe::token(&request) {
+                    Some(token) => self.desk.unsubscribe(&token, &request, body).await,
+                    None => self.desk.answer(visitor, request).await,
+                };
                 if asked >= most {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }

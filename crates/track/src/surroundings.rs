@@ -31,6 +31,11 @@ impl Surroundings {
         Arc::new(Self { window: Mutex::default(), facts: Facts::new(store) })
     }
 
+    /// What they are learnt from.
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.facts.store()
+    }
+
     /// What is known of a message, if it is known in a moment.
     pub(crate) async fn message_quickly(&self, id: RelayId, now: Timestamp) -> Option<Arc<MessageFacts>> {
         self.facts.quickly(id, now).await

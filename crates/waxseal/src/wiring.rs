@@ -5,12 +5,12 @@ use std::sync::Arc;
 use envelope::{Mailbox, ModeRule, SystemClock, TrackingModes};
 use relay::event::Addresses;
 use relay::{
-    AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim, OnUnavailable, Rate, Retry,
-    Rewriting, Route, RouteLogin, Settings,
+    AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim,
+    OnSuppressed, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin, Settings, TrackingDomain,
 };
 use rewrite::{LinkRules, PixelPosition};
 use store::EvidenceRule;
-use track::{KeepAddress, KeepAgent};
+use track::{KeepAddress, KeepAgent, Quota};
 use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
 use verdict::Rules;
 
@@ -31,6 +31,7 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         hostname: config.hostname.clone(),
         tracking_enabled: config.tracking.enabled,
         base_url: config.tracking.base_url.clone(),
+        domains: config.tracking.domains.iter().map(domain).collect(),
         track_field: config.tracking.header.clone(),
         login_suffix: config.tracking.login_suffix,
         sticky: config.tracking.sticky,
@@ -41,6 +42,11 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         keep_subjects: !config.privacy.keep_subjects.is_zero(),
         about_field: config.privacy.about_field,
         rewriting: rewriting(&config.tracking),
+        unsubscribe_mailto: config.unsubscribe.mailto.as_ref().map(ToString::to_string),
+        on_suppressed: match config.unsubscribe.on_suppressed {
+            config::OnSuppressed::Refuse => OnSuppressed::Refuse,
+            config::OnSuppressed::Skip => OnSuppressed::Skip,
+        },
         rewrite_time: config.limits.rewrite_time,
         login_order: config.login_order.iter().map(login_order).collect(),
         login_limits: LoginLimits { failures: config.throttle.failures, per: config.throttle.per },
@@ -182,6 +188,11 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
             give_up: upstream.retry.give_up,
         },
         rate: upstream.rate.map(|rate| Rate { messages: rate.messages, per: rate.per }),
+        unsubscribe: match upstream.unsubscribe.unwrap_or(config.unsubscribe.add) {
+            config::AddUnsubscribe::Off => AddUnsubscribe::Off,
+            config::AddUnsubscribe::WhenTracked => AddUnsubscribe::WhenTracked,
+            config::AddUnsubscribe::Always => AddUnsubscribe::Always,
+        },
     })
 }
 
@@ -253,6 +264,27 @@ pub(crate) fn vault(config: &Config) -> anyhow::Result<Vault> {
     Ok(Vault::new(folder, keys))
 }
 
+/// What the tracking endpoint bears.
+pub(crate) fn endpoint_limits(config: &Config) -> track::Limits {
+    let quota = |quota: config::TrackingQuota| Quota { requests: quota.requests, per: quota.per };
+    track::Limits {
+        per_address: Some(quota(config.limits.tracking_per_ip)),
+        per_url: Some(quota(config.limits.tracking_per_url)),
+        ..track::Limits::default()
+    }
+}
+
+fn domain(domain: &config::TrackingDomain) -> TrackingDomain {
+    let senders = domain.senders.iter().map(pattern).collect();
+    TrackingDomain { senders, base_url: domain.base_url.clone() }
+}
+
+/// All that ever was ours: a mail quotes those of other senders and of earlier days.
+fn other_base_urls(tracking: &config::Tracking) -> Vec<String> {
+    let domains = tracking.domains.iter().map(|domain| &domain.base_url);
+    std::iter::once(&tracking.base_url).chain(domains).chain(&tracking.old_base_urls).cloned().collect()
+}
+
 fn rewriting(tracking: &config::Tracking) -> Rewriting {
     let links = &tracking.links;
     let rules = LinkRules {
@@ -270,6 +302,7 @@ fn rewriting(tracking: &config::Tracking) -> Rewriting {
             config::PixelPosition::Start => PixelPosition::Start,
         },
         plain_text: links.plain_text,
+        other_base_urls: Arc::new(other_base_urls(tracking)),
     }
 }
 

@@ -7,6 +7,8 @@ use envelope::{RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::sqlite::event_log;
+use tokio::time::timeout;
+
 use crate::sqlite::read::MOST;
 use crate::sqlite::readers::Unread;
 use crate::sqlite::revocation::{edition, next_edition};
@@ -40,14 +42,18 @@ impl Suppressions for SqliteStore {
             let seen = SuppressedSenders::look(&looking, db)?;
             Ok((find(db, &sender, &address)?, looking, seen))
         };
-        match self.readers.read("looking up who gets no mail", read).await {
+        let reading = self.readers.read("looking up who gets no mail", read);
+        match timeout(PATIENCE, reading).await.unwrap_or(Err(StoreError::TimedOut)) {
             Ok((found, looking, seen)) => {
                 self.suppressed.looked(&looking, seen);
                 Ok(found)
             }
             Err(error) if has_some => Err(error),
             // As far as anybody knew the sender has none, and mail is not to wait for the store.
-            Err(_) => Ok(None),
+            Err(_) => {
+                self.suppressed.not_seen();
+                Ok(None)
+            }
         }
     }
 
@@ -236,6 +242,8 @@ enum Senders {
 
 /// What another process wrote shows after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Mail waits for the answer.
+const PATIENCE: Duration = Duration::from_secs(1);
 const MOST_SENDERS: usize = 10_000;
 
 /// What of a lookup in the memory there is to do.
@@ -291,6 +299,11 @@ impl SuppressedSenders {
         if looking.is_due && looking.writes == state.writes {
             state.looked_at = Some(Instant::now());
         }
+    }
+
+    /// The store does not answer: not everybody is to wait for it.
+    fn not_seen(&self) {
+        self.state().looked_at = Some(Instant::now());
     }
 
     /// This process has changed the list: what is known of it is old at once.

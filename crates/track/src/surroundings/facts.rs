@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use envelope::{RelayId, Timestamp};
+use envelope::{RelayId, Timestamp, TrackingMode, TrackingModes};
 use store::{MessageSummary, Store, StoreError, SubmissionAddress};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -53,6 +53,10 @@ impl Facts {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         let (at_once, in_second) = (Semaphore::new(AT_ONCE), Mutex::new((Instant::now(), 0)));
         Self { store, known: Mutex::default(), at_once, in_second, hasher: RandomState::new() }
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
     }
 
     /// At once or not at all, so to speak: under load only what is in memory.
@@ -149,6 +153,15 @@ impl MessageFacts {
 
     fn weight(&self) -> usize {
         1 + self.recipients.len() / RECIPIENTS_A_MESSAGE
+    }
+
+    /// How much may be kept of what this recipient does; of a copy that several share, what may be of all of them.
+    pub(crate) fn mode(&self, modes: &TrackingModes, recipient: Option<u16>) -> TrackingMode {
+        let sender = self.senders_own.first().map_or("", String::as_str);
+        match recipient {
+            Some(_) => modes.of(sender, self.recipient(recipient)),
+            None => modes.of(sender, self.recipients.values().map(String::as_str)),
+        }
     }
 
     /// The recipient's address; `None` for a copy that several share.

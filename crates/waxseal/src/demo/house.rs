@@ -8,7 +8,7 @@ use anyhow::Context;
 use catcher::Catcher;
 use console::Office;
 use envelope::{Choice, Clock, Mailbox, SystemClock};
-use relay::{Door, LoginLimits, LoginOrder, Rewriting, Route, Settings, Submitter};
+use relay::{Door, LoginLimits, LoginOrder, OnSuppressed, Rewriting, Route, Settings, Submitter};
 use smtp::{AuthPolicy, Limits, ListenerConfig};
 use store::Store;
 use tempfile::TempDir;
@@ -230,6 +230,7 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         hostname: "waxseal.demo.test".into(),
         tracking_enabled: true,
         base_url: format!("http://{tracking}"),
+        domains: vec![],
         track_field: TRACK_FIELD.into(),
         login_suffix: false,
         sticky: false,
@@ -240,6 +241,8 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         keep_subjects: true,
         about_field: false,
         rewriting: Rewriting::default(),
+        unsubscribe_mailto: None,
+        on_suppressed: OnSuppressed::default(),
         rewrite_time: Duration::from_secs(2),
         login_order: vec![LoginOrder::Local],
         login_limits: LoginLimits { failures: 5, per: Duration::from_mins(15) },
