@@ -17,7 +17,6 @@ use crate::{
     Event, EventKind, SqliteStore, StoreError, Suppression, SuppressionFilter, SuppressionReason,
     Suppressions, Unsubscription, suppression_key,
 };
-use tokio::time::timeout;
 
 /// Senders and addresses as `suppression_key` writes them. A sender of `*` is all of them: no address is called so.
 pub(crate) const SCHEMA: &str = "
