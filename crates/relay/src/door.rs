@@ -9,6 +9,7 @@ use upstream::Pool;
 
 use crate::conversation::Conversation;
 use crate::identity::Identity;
+use crate::newly_queued::NewlyQueued;
 use crate::passwords::{PasswordError, Passwords};
 use crate::sender_addresses::SenderAddresses;
 use crate::settings::Settings;
@@ -21,6 +22,8 @@ pub struct Relay {
     pub(crate) store: Arc<dyn Store>,
     /// Where mail waits for its provider, if it may.
     pub(crate) queue: Option<Arc<dyn Queue>>,
+    /// What was put into it just now.
+    pub(crate) newly_queued: NewlyQueued,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) passwords: Passwords,
     /// Of each route, in their order.
@@ -72,6 +75,7 @@ impl Relay {
             keys,
             store,
             queue,
+            newly_queued: NewlyQueued::default(),
             clock,
             passwords,
             pools,

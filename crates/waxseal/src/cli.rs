@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// Adds and lists people who may send
     #[command(subcommand)]
     Sender(SenderCommand),
+    /// Makes, lists and removes tokens for the API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Tests, lists and signs in at the providers mail goes out to
     #[command(subcommand)]
     Upstream(UpstreamCommand),
@@ -432,6 +435,59 @@ pub(crate) struct EventsListArgs {
     pub(crate) json: bool,
 }
 
+/// `waxseal token …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Makes a token and prints it, once
+    Add(TokenAddArgs),
+    /// Lists tokens, not their secrets
+    List(TokenListArgs),
+    /// Takes a token back
+    Remove(TokenRemoveArgs),
+}
+
+/// `waxseal token add`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenAddArgs {
+    /// Whose it is: a sender's address
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: String,
+    /// What it is for, in your words
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: String,
+    /// What may be done with it: read, correct, feedback, everyone (the same for every sender's mail)
+    #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
+    pub(crate) scope: Vec<String>,
+    /// After so many days it ends
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) days: Option<u32>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `waxseal token list`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenListArgs {
+    /// Only this sender's
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `waxseal token remove`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenRemoveArgs {
+    /// Its name, as `waxseal token list` shows it
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
 /// `waxseal events reclassify`.
 #[derive(Debug, Args)]
 pub(crate) struct ReclassifyArgs {
@@ -651,6 +707,8 @@ pub(crate) enum QueueCommand {
     Release(QueueArgs),
     /// Deletes a message for good; nobody is told
     Delete(QueueDeleteArgs),
+    /// Puts a message that was set aside, or the file of one, back into the queue
+    Restore(QueueRestoreArgs),
     /// Tries everything that waits at once
     Flush(ConfigArg),
 }
@@ -691,6 +749,25 @@ pub(crate) struct QueueShowArgs {
     /// Print what is handed on, header and body, and nothing else
     #[arg(long, conflicts_with = "json")]
     pub(crate) content: bool,
+}
+
+/// `waxseal queue restore`.
+#[derive(Debug, Args)]
+pub(crate) struct QueueRestoreArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The message's id, or the last eight digits of it; or a file that `queue list` names
+    #[arg(value_name = "ID|FILE")]
+    pub(crate) what: String,
+    /// Of a file: whose message it is, and who hears of failures
+    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    pub(crate) from: Option<String>,
+    /// Of a file: whom it is for; once for each
+    #[arg(long, value_name = "ADDRESS", requires = "from")]
+    pub(crate) to: Vec<String>,
+    /// Of a file: the upstream it goes to; needed when there are several
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub(crate) upstream: Option<String>,
 }
 
 /// `waxseal queue delete`.

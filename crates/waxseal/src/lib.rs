@@ -18,7 +18,9 @@ mod run;
 mod signals;
 mod wiring;
 
+mod backstage;
 mod check;
+mod damaged;
 mod demo;
 mod events;
 mod forgetting;
@@ -31,6 +33,7 @@ mod queue;
 mod revoke;
 mod sender;
 mod suppress;
+mod token;
 mod upstream_command;
 
 mod app_password;
@@ -75,6 +78,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Verdict(args) => verdict::verdict(&args),
         Command::Intel(command) => intel::intel(command),
         Command::Queue(command) => in_runtime(queue::queue(command)),
+        Command::Token(command) => in_runtime(token::token(command)),
         Command::Upstream(command) => in_runtime(upstream_command::upstream(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
         Command::Keys(command) => keys_command::keys(command),

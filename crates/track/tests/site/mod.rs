@@ -445,3 +445,19 @@ impl store::Suppressions for Fake {
         Err(StoreError::Closed)
     }
 }
+
+#[async_trait]
+impl store::ApiTokens for Fake {
+    async fn save_api_token(&self, _: store::ApiToken) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn api_token(&self, _: &str) -> Result<Option<store::ApiToken>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn api_tokens(&self, _: Option<&str>) -> Result<Vec<store::ApiToken>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn remove_api_token(&self, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+}

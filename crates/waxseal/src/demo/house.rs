@@ -230,6 +230,7 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         hostname: "waxseal.demo.test".into(),
         tracking_enabled: true,
         base_url: format!("http://{tracking}"),
+        domains: vec![],
         track_field: TRACK_FIELD.into(),
         login_suffix: false,
         sticky: false,
