@@ -27,7 +27,7 @@ e2e:
     npm ci --prefix tests/clients --no-audit --no-fund --silent
     npm ci --prefix tests/browser --no-audit --no-fund --silent
     npm ci --prefix tests/browser/render --no-audit --no-fund --silent
-    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test unsubscribing --test real_clients --test full_disk --test demo_in_a_browser --test looks_the_same -- --ignored
+    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test unsubscribing --test real_clients --test full_disk --test clients_and_bad_providers --test demo_in_a_browser --test acme_pebble --test looks_the_same -- --ignored
 
 # The first five minutes, by itself
 demo:
@@ -37,6 +37,10 @@ demo:
 bench *ARGS:
     cargo build --release --locked -p waxseal
     cargo run --release --locked -p waxseal-bench -- {{ARGS}}
+
+# Once before `just bench pixel`: the yardstick's own dependencies; the machine also needs nginx (nginx-light)
+bench-yardsticks:
+    npm ci --prefix benches/fastify --no-audit --no-fund --silent
 
 # Rewriting alone, step by step beside yardsticks, and the memory it takes
 bench-rewriting:

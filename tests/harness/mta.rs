@@ -112,6 +112,12 @@ impl Postfix {
         files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
     }
 
+    /// Tries everything in its queue now.
+    pub fn flush(&self) {
+        let flushed = self.command("postqueue").arg("-f").output().unwrap();
+        assert!(flushed.status.success(), "{}", text(&flushed.stderr));
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -174,6 +180,13 @@ impl Exim {
         let mut command = Command::new(Self::program());
         command.arg("-C").arg(self.folder.path().join("exim.conf")).arg("-odf");
         command
+    }
+
+    /// Tries everything in its queue now; returns when it has.
+    pub fn flush(&self) {
+        let mut flush = Command::new(Self::program());
+        flush.arg("-C").arg(self.folder.path().join("exim.conf")).arg("-qff");
+        assert!(flush.output().unwrap().status.success(), "{}", self.log());
     }
 
     pub fn log(&self) -> String {

@@ -11,7 +11,7 @@ use seal::Recipient;
 use smtp::{Greeting, Handler};
 use store::{ChoiceOrigin, Copies, MessageOutcome, RecipientRecord};
 use tokio::time::Instant;
-use upstream::{HandoffError, SizeLimit};
+use upstream::{HandoffError, Pool, SizeLimit};
 
 use crate::asked::{Asked, Wish, without_control_fields};
 use crate::choosing::{Chosen, Voices, choose};
@@ -150,6 +150,8 @@ impl Handler for Conversation {
         if submission.envelope.recipients.is_empty() {
             return self.nobody_left(&submission, content, started).await;
         }
+        let relay = &self.relay;
+        relay.sender_addresses.note(&relay.store, &submission.sender, self.client, submission.at);
 
         let chosen = self.chosen(&submission, &content).await;
         let Some(content) = self.without_control_fields(content).await else {
@@ -196,6 +198,12 @@ fn sender_ok() -> Reply {
 
 fn recipient_ok() -> Reply {
     Reply::of(250, "2.1.5", "Recipient ok")
+}
+
+/// Did it fit before, and does it not now? Our `Received` field comes on top.
+pub(crate) fn grew_over(limit: u64, before: usize, after: usize) -> bool {
+    const RECEIVED_OCTETS: u64 = 400;
+    before as u64 <= limit && before < after && (after as u64).saturating_add(RECEIVED_OCTETS) > limit
 }
 
 fn out_of_order() -> Reply {
@@ -425,7 +433,7 @@ impl Conversation {
                 recipient: submission.token_recipient(),
                 choice,
                 keys: self.relay.keys.clone(),
-                base_url: settings.base_url.clone(),
+                base_url: settings.base_url_for(&submission.sender).to_owned(),
                 rewriting: settings.rewriting.clone(),
                 on_dkim: self.route(submission.route).on_dkim,
             };
@@ -442,7 +450,7 @@ impl Conversation {
         {
             rewritten.because(Reason::OneCopyForAll);
         }
-        if self.grew_too_large(content.len(), rewritten.content.len()) {
+        if self.grew_too_large(submission, content.len(), rewritten.content.len()) {
             rewritten = Rewritten::untouched(content.clone(), Some(Reason::TooLarge));
         }
         if submission.suppressed {
@@ -461,7 +469,7 @@ impl Conversation {
         let recipient = if each_gets_a_copy { Recipient::Index(0) } else { submission.token_recipient() };
         let octets = rewritten.content.len();
         match self.relay.unsubscribe_fields(submission.id, recipient, &rewritten.content) {
-            Ok(fields) if self.grew_too_large(octets, octets + fields.len()) => {
+            Ok(fields) if self.grew_too_large(submission, octets, octets + fields.len()) => {
                 rewritten.because(Reason::TooLarge);
             }
             Ok(fields) => {
@@ -476,9 +484,14 @@ impl Conversation {
     }
 
     /// What we add must not take a message over the provider's limit that it would have kept.
-    fn grew_too_large(&self, before: usize, after: usize) -> bool {
-        let size = self.provider.as_ref().map(|(_, provider)| provider.extensions().size);
-        matches!(size, Some(SizeLimit::Octets(limit)) if before as u64 <= limit && after as u64 > limit)
+    fn grew_too_large(&self, submission: &Submission, before: usize, after: usize) -> bool {
+        let limit = match self.provider.as_ref().map(|(_, provider)| provider.extensions().size) {
+            Some(SizeLimit::Octets(limit)) => Some(limit),
+            Some(SizeLimit::NotOffered | SizeLimit::Unlimited) => None,
+            // What goes into the queue is handed on later: as far as is known by now.
+            None => self.relay.pools.get(submission.route).and_then(Pool::largest_message),
+        };
+        limit.is_some_and(|limit| grew_over(limit, before, after))
     }
 
     /// The store knows of a tracked message before it leaves: what cannot be recorded is not tracked. It knows

@@ -127,6 +127,13 @@ pub(crate) fn not_recorded(id: RelayId, error: &impl Debug) {
     tracing::error!(%id, ?error, "the outcome of a handoff was not recorded");
 }
 
+pub(crate) fn address_not_noted(error: &impl Debug) {
+    tracing::warn!(
+        ?error,
+        "where a sender submits from was not noted: own opens may be taken for a reader's"
+    );
+}
+
 pub(crate) fn choice_not_saved(id: RelayId) {
     tracing::warn!(%id, "the sender's choice was not saved as his default");
 }

@@ -17,12 +17,14 @@ mod feedback;
 mod history;
 mod identity;
 mod in_time;
+mod newly_queued;
 mod notification;
 mod passwords;
 mod provider;
 mod recording;
 mod rewriting;
 mod rewritten;
+mod sender_addresses;
 mod senders_own;
 mod settings;
 mod seven_bit;
@@ -44,6 +46,6 @@ pub use rewriting::{Tracking, rewrite, rewrite_unless};
 pub use rewritten::Rewritten;
 pub use settings::{
     AddUnsubscribe, ConfiguredSender, Delivery, LoginOrder, OnDkim, OnSuppressed, OnUnavailable, Rate, Retry,
-    Rewriting, Route, RouteLogin, Settings,
+    Rewriting, Route, RouteLogin, Settings, TrackingDomain,
 };
 pub use throttle::LoginLimits;

@@ -17,6 +17,8 @@ pub struct Settings {
     pub tracking_enabled: bool,
     /// Where pixels and tracked links point, without a slash at the end.
     pub base_url: String,
+    /// Other names of the same endpoint, for some senders: the first that matches.
+    pub domains: Vec<TrackingDomain>,
     /// The header field a client may set; always removed.
     pub track_field: String,
     /// A login may end in `/none`, `/opens` or `/links`.
@@ -62,6 +64,17 @@ pub struct Rewriting {
     pub position: PixelPosition,
     /// Bare links in text parts are wrapped too.
     pub plain_text: bool,
+    /// Further base URLs under which our own links stand in quoted mail: of other senders, of earlier days.
+    pub other_base_urls: Arc<Vec<String>>,
+}
+
+/// Where some senders' pixels and tracked links point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackingDomain {
+    /// Whose mail.
+    pub senders: Vec<AddressPattern>,
+    /// Without a slash at the end.
+    pub base_url: String,
 }
 
 /// One place where a login may be known.
@@ -260,7 +273,21 @@ impl Default for Retry {
 
 impl Default for Rewriting {
     fn default() -> Self {
-        Self { rules: Arc::default(), position: PixelPosition::Auto, plain_text: false }
+        Self {
+            rules: Arc::default(),
+            position: PixelPosition::Auto,
+            plain_text: false,
+            other_base_urls: Arc::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Where this sender's pixels and tracked links point.
+    pub fn base_url_for(&self, sender: &str) -> &str {
+        let own =
+            self.domains.iter().find(|domain| domain.senders.iter().any(|pattern| pattern.matches(sender)));
+        own.map_or(&self.base_url, |domain| &domain.base_url)
     }
 }
 
@@ -271,6 +298,7 @@ impl Settings {
             hostname: "relay.example".into(),
             tracking_enabled: true,
             base_url: "https://t.example.com".into(),
+            domains: vec![],
             track_field: "X-Waxseal-Track".into(),
             login_suffix: true,
             sticky: true,

@@ -1,5 +1,6 @@
 mod bodies;
 mod change;
+mod copy;
 mod json;
 mod keeping;
 mod read;

@@ -1,3 +1,5 @@
+mod api_token;
+mod choices;
 pub(crate) mod connection;
 mod event_log;
 mod feedback;
@@ -30,6 +32,7 @@ use crate::{
     SenderRecord, Settlement, Settling, Store, StoreError, StoredEvent, SubmissionAddress, Submissions,
     Traces,
 };
+use choices::Choices;
 use readers::Readers;
 use records::Records;
 use schema::SCHEMA;
@@ -50,6 +53,7 @@ pub struct SqliteStore {
     committed: watch::Receiver<i64>,
     settled: watch::Receiver<i64>,
     suppressed: SuppressedSenders,
+    choices: Choices,
 }
 
 /// How long another program's lock is waited for. The relay waits a second for us, and twice that is enough
@@ -85,6 +89,7 @@ impl SqliteStore {
             committed,
             settled,
             suppressed,
+            choices: Choices::default(),
         })
     }
 
@@ -146,8 +151,15 @@ impl Store for SqliteStore {
     }
 
     async fn saved_choice(&self, sender: &str) -> Result<Option<SavedChoice>, StoreError> {
-        let sender = sender.to_owned();
-        self.readers.read("reading a saved choice", move |db| read::saved_choice(db, &sender)).await
+        let asked = match self.choices.of(sender) {
+            Ok(choice) => return Ok(choice),
+            Err(asked) => asked,
+        };
+        let whose = sender.to_owned();
+        let choice =
+            self.readers.read("reading a saved choice", move |db| read::saved_choice(db, &whose)).await?;
+        self.choices.learn(sender, choice, asked);
+        Ok(choice)
     }
 
     async fn save_choice(
@@ -157,7 +169,12 @@ impl Store for SqliteStore {
         by: Option<RelayId>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.writer.commit(Write::Choice { sender: sender.to_owned(), choice, by, at }).await
+        // Before, so that nobody learns the old one while it is written, and after, for those who did. Of one that is
+        // given up in between and still committed the old one is believed for a second.
+        self.choices.forget(sender);
+        let saved = self.writer.commit(Write::Choice { sender: sender.to_owned(), choice, by, at }).await;
+        self.choices.forget(sender);
+        saved
     }
 
     async fn sender(&self, login: &str) -> Result<Option<SenderRecord>, StoreError> {
@@ -338,6 +355,10 @@ impl Submissions for SqliteStore {
         let sender = sender.to_owned();
         let query = move |db: &Connection| submissions::of(db, &sender, now);
         self.readers.read("looking up where a sender submits from", query).await
+    }
+
+    async fn forget_submissions(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.writer.commit(Write::NoOldSubmissions { now }).await
     }
 }
 

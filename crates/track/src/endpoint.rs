@@ -7,6 +7,7 @@ use seal::{Keys, SelfCookie};
 use store::{Recorder, Store};
 use verdict::Rules;
 
+use crate::keeping::Keeping;
 use crate::network::Network;
 use crate::revoked::Revoked;
 use crate::surroundings::Surroundings;
@@ -37,6 +38,8 @@ pub struct Endpoint {
     pub proxy_protocol: bool,
     /// `mailto:` or `https:`: whom to tell about a weakness (RFC 9116). `None`: there is no security.txt.
     pub contact: Option<String>,
+    /// What may be kept about whom.
+    pub keeping: Keeping,
     /// How much of a client's address is stored.
     pub keep_address: KeepAddress,
     /// How much of a client's user agent is stored.
@@ -136,6 +139,7 @@ impl Endpoint {
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             contact: None,
+            keeping: Keeping::default(),
             keep_address: KeepAddress::default(),
             keep_agent: KeepAgent::default(),
             limits: Limits::default(),
@@ -178,6 +182,7 @@ impl fmt::Debug for Endpoint {
             .field("trusted_proxies", &self.trusted_proxies)
             .field("proxy_protocol", &self.proxy_protocol)
             .field("contact", &self.contact)
+            .field("keeping", &self.keeping)
             .field("keep_address", &self.keep_address)
             .field("keep_agent", &self.keep_agent)
             .field("limits", &self.limits)

@@ -36,6 +36,10 @@ pub(crate) fn judged_anew(event: &Event) {
     );
 }
 
+pub(crate) fn day_not_recorded(error: &StoreError) {
+    warn!(%error, "the day of a message's last open was not recorded: the store fails");
+}
+
 pub(crate) fn not_settled(error: &StoreError) {
     warn!(%error, "events wait to be settled: the store fails");
 }

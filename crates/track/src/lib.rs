@@ -16,8 +16,10 @@ mod proxy_header;
 
 mod client_address;
 mod hit;
+mod keeping;
 mod meter;
 mod one_click;
+mod recording;
 mod request_path;
 mod revoked;
 mod unrecorded;
@@ -36,6 +38,7 @@ mod event;
 mod guarded;
 
 pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits, Quota};
+pub use keeping::{Keeping, Screening};
 pub use network::{Network, NetworkError};
 pub use revoked::Revoked;
 pub use server::serve;

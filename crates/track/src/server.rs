@@ -192,6 +192,8 @@ impl Server {
         let Some(tls) = &self.tls else { return Some(Wire::Plain(stream)) };
         let handshake = timeout(self.desk.endpoint.deadlines.handshake, tls.accept(stream)).await;
         match handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            // The authority that proves our name has seen all it came for: RFC 8737 §3 has it closed now.
+            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"acme-tls/1") => None,
             Ok(stream) => Some(Wire::Tls(Box::new(stream))),
             Err(error) => {
                 event::no_handshake(&error);

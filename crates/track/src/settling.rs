@@ -41,6 +41,8 @@ pub struct Settler {
     read: i64,
     /// Up to which number was read when, the oldest first.
     read_at: VecDeque<(i64, Instant)>,
+    /// When that which was kept long enough was last deleted.
+    tidied: Option<Instant>,
 }
 
 /// Events settled in one transaction.
@@ -50,6 +52,9 @@ const AHEAD: i64 = 20_000;
 const BACK: i64 = 5_000;
 /// Events of other processes are found by asking.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const TIDY_EVERY: Duration = Duration::from_mins(1);
+const TIDIED_TOGETHER: u32 = 10_000;
+const REPLAY: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const MOST_READ_MARKS: usize = 1_000;
 
@@ -73,6 +78,7 @@ impl Settler {
             mark,
             read: (mark - BACK).max(0),
             read_at: VecDeque::new(),
+            tidied: None,
         }
     }
 
@@ -92,8 +98,13 @@ impl Settler {
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
         let mut committed = self.store.committed();
         let mut pause = Duration::from_secs(1);
+        // What an earlier run left in the journal comes first: the rest of a burst may be in it.
+        let told = tokio::time::timeout(self.wait.min(REPLAY), shutdown.wait_for(|stop| *stop)).await.is_ok();
+        if told {
+            return;
+        }
         loop {
-            let rest = match self.settle_due().await {
+            let rest = match self.settle_and_tidy().await {
                 Ok(next) => {
                     pause = Duration::from_secs(1);
                     next.unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(50), LOOK_AGAIN)
@@ -118,6 +129,17 @@ impl Settler {
                 return;
             }
         }
+    }
+
+    async fn settle_and_tidy(&mut self) -> Result<Option<Duration>, StoreError> {
+        let next = self.settle_due().await?;
+        if self.tidied.is_none_or(|at| at.elapsed() > TIDY_EVERY) {
+            let now = self.clock.now();
+            self.store.drop_evidence(now, TIDIED_TOGETHER).await?;
+            self.store.forget_submissions(now).await?;
+            self.tidied = Some(Instant::now());
+        }
+        Ok(next)
     }
 
     /// Settles what is due now. Returns how long it is until the next is; `None`: nothing waits.
@@ -189,9 +211,7 @@ impl Settler {
             link: event.link,
             source: event.address.as_deref().and_then(Source::read),
             address: None,
-            agent: self
-                .surroundings
-                .agent(KeptEvidence::read(&event.evidence).and_then(|kept| kept.agent()).as_deref()),
+            agent: KeptEvidence::read(&event.evidence).and_then(|kept| kept.agent()).map(Arc::from),
             reader: self.surroundings.reader(stored.recipient_address.as_deref()),
             person: event.judgement.as_ref().is_some_and(|judged| judged.verdict == Verdict::Human),
             honeypot: false,
@@ -222,6 +242,11 @@ impl Settler {
         let seen = self.surroundings.remembered(seen.event).unwrap_or(seen);
         let mut evidence = kept.evidence(seen.kind);
         evidence.address = seen.address.or(evidence.address);
+        evidence.user_agent = seen.agent.as_deref().map(str::to_owned).or(evidence.user_agent);
+        if evidence.user_agent.is_none() && kept.had_agent() {
+            // A machine it would seem, only because nobody remembers what it called itself.
+            return Ok(());
+        }
         let before = self.rules.judge(&evidence);
         let message = match self.surroundings.message(seen.message, now).await {
             Err(error) if error.store_is_away() => return Err(error),

@@ -2,7 +2,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Kind;
 use crate::agent::{Agent, Client, System};
+use crate::families;
 
 /// What a person reads mail with, as far as the agent tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,6 +27,8 @@ pub enum DeviceKind {
     Phone,
     /// A tablet.
     Tablet,
+    /// Mail read in a browser.
+    Webmail,
     /// Not told.
     Unknown,
 }
@@ -55,8 +59,31 @@ const NOT_A_PERSONS: &[&str] = &[
     "bot ",
 ];
 
+/// Reads the `User-Agent` of an open or a click: a message that a browser opened was read in a webmail.
+///
+/// As [`device`], show it only where [`crate::Trust::device`] holds.
+pub fn device_of(kind: Kind, user_agent: &str) -> Option<Device> {
+    let mut device = device(user_agent)?;
+    let agent = Agent::read(user_agent);
+    let is_browser = matches!(
+        agent.client,
+        Client::Chrome
+            | Client::Edge
+            | Client::Opera
+            | Client::SamsungInternet
+            | Client::Firefox
+            | Client::Safari
+            | Client::InternetExplorer
+    );
+    if kind == Kind::Open && is_browser && !agent.embedded {
+        device.kind = DeviceKind::Webmail;
+    }
+    Some(device)
+}
+
 /// Reads a `User-Agent`. `None` if it names no device, or one that is not the person's.
 ///
+/// Programs that we do not know ourselves are named by uap-core's list, once [`crate::load_families`] has read it.
 /// Show it only where [`crate::Trust::device`] holds.
 pub fn device(user_agent: &str) -> Option<Device> {
     let words = user_agent.to_ascii_lowercase();
@@ -71,7 +98,16 @@ pub fn device(user_agent: &str) -> Option<Device> {
     if system == System::Unrecognised && user_agent.contains("ms-office") {
         system = System::Windows(100);
     }
-    let client = client_name(agent.client, system).map(str::to_owned);
+    // Inside some app it is the engine only.
+    let is_engine = agent.embedded && agent.client == Client::Chrome;
+    let ours = client_name(agent.client, system).filter(|_| !is_engine);
+    // Where ours is the engine's name, or none, the list may know the program.
+    let client = match agent.client {
+        Client::Chrome | Client::WebView | Client::AppLoader | Client::Unrecognised => {
+            families::family(user_agent).or_else(|| ours.map(str::to_owned))
+        }
+        _ => ours.map(str::to_owned),
+    };
     let system_name = system_name(system).map(str::to_owned);
     if client.is_none() && system_name.is_none() {
         return None;
@@ -123,10 +159,11 @@ fn kind(system: System) -> DeviceKind {
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.client, &self.system) {
-            (Some(client), Some(system)) => write!(f, "{client} on {system}"),
-            (Some(one), None) | (None, Some(one)) => f.write_str(one),
-            (None, None) => f.write_str("unknown device"),
+            (Some(client), Some(system)) => write!(f, "{client} on {system}")?,
+            (Some(one), None) | (None, Some(one)) => f.write_str(one)?,
+            (None, None) => f.write_str("unknown device")?,
         }
+        if self.kind == DeviceKind::Webmail { f.write_str(" (webmail)") } else { Ok(()) }
     }
 }
 
@@ -161,6 +198,23 @@ mod tests {
         ] {
             assert_eq!(device(&agent).unwrap().to_string(), expected, "{agent}");
         }
+    }
+
+    #[test]
+    fn a_browser_that_opens_a_mail_is_a_webmail() {
+        let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+        let thunderbird = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Thunderbird/140.0";
+        let web_view = "Mozilla/5.0 (Linux; Android 14; SM-S911B; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/141.0.1.2 Mobile Safari/537.36";
+        for (kind, agent, expected) in [
+            (Kind::Open, firefox, DeviceKind::Webmail),
+            (Kind::Click, firefox, DeviceKind::Desktop),
+            (Kind::Open, thunderbird, DeviceKind::Desktop),
+            (Kind::Open, web_view, DeviceKind::Phone),
+        ] {
+            assert_eq!(device_of(kind, agent).unwrap().kind, expected, "{} {agent}", kind.code());
+        }
+        assert_eq!(device_of(Kind::Open, firefox).unwrap().to_string(), "Firefox on Linux (webmail)");
+        assert_eq!(device_of(Kind::Open, "Mozilla/5.0"), None);
     }
 
     #[test]

@@ -31,11 +31,13 @@ mod finding;
 mod reading;
 
 mod device;
+mod families;
 mod sentence;
 mod truncated;
 
-pub use device::{Device, DeviceKind, device};
+pub use device::{Device, DeviceKind, device, device_of};
 pub use evidence::{Context, Evidence};
+pub use families::load_families;
 pub use judgement::{Confidence, Judgement, Trust, Verdict};
 pub use kind::Kind;
 pub use lists::{ListError, ListInfo, Lists};

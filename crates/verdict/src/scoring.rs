@@ -32,6 +32,8 @@ pub(crate) enum Feature {
     ImpossiblePlatform,
     NoSecFetch,
     NoSecFetchSchemeUnknown,
+    SecFetchTooEarly,
+    NoClientHints,
     NoAcceptLanguage,
     AcceptNotHtml,
     ClientHintsMismatch,
@@ -68,6 +70,8 @@ pub(crate) const FEATURES: &[(Feature, &str)] = &[
     (F::ClientHintsMismatch, "client_hints_mismatch"),
     (F::NoSecFetch, "no_sec_fetch"),
     (F::NoSecFetchSchemeUnknown, "no_sec_fetch_scheme_unknown"),
+    (F::SecFetchTooEarly, "sec_fetch_too_early"),
+    (F::NoClientHints, "no_client_hints"),
     (F::NoAcceptLanguage, "no_accept_language"),
     (F::AcceptNotHtml, "accept_not_html"),
     (F::ImpossiblePlatform, "impossible_platform"),
@@ -85,6 +89,9 @@ pub(crate) const FEATURES: &[(Feature, &str)] = &[
     (F::SseNet, "sse_net"),
     (F::RelayNetFullSafari, "relay_net_full_safari"),
 ];
+
+/// What says no more than that a browser is old.
+const AGE: [&str; 2] = ["stale_chrome", "very_stale_chrome"];
 
 impl Scoring {
     pub(crate) fn read(scored: &Section<'_>, clock: &Section<'_>, gateway_mx: Vec<String>) -> Self {
@@ -135,7 +142,10 @@ impl Scoring {
                 fired.push((weight, *code));
             }
         }
-        let (verdict, confidence, reason) = self.decide(score, sight, networks);
+        // An old browser alone is an old computer.
+        let speaks_against = |(weight, code): &(i32, &str)| *weight > 0 && !AGE.contains(code);
+        let is_only_old = !fired.iter().any(speaks_against);
+        let (verdict, confidence, reason) = self.decide(score, is_only_old, sight, networks);
         let mut finding = Finding::new(verdict, confidence, reason);
         // What speaks for the verdict first; of the rest only what explains a doubt.
         let speaks_for = |weight: i32| if verdict == Verdict::Human { weight < 0 } else { weight > 0 };
@@ -151,6 +161,7 @@ impl Scoring {
     fn decide(
         &self,
         score: i32,
+        is_only_old: bool,
         sight: &Sight<'_>,
         networks: &Networks,
     ) -> (Verdict, Confidence, &'static str) {
@@ -158,7 +169,7 @@ impl Scoring {
             Kind::Open => self.open_scanner_at,
             Kind::Click => self.click_scanner_at,
         };
-        if score >= scanner_at {
+        if score >= scanner_at && !is_only_old {
             return (Verdict::Scanner, Confidence::Probable, "looks_like_machine");
         }
         // An app's own loader shows images; it does not follow links.
@@ -195,6 +206,8 @@ impl Scoring {
             F::ImpossiblePlatform => is_impossible(sight),
             F::NoSecFetch => context.https == Some(true) && lacks_sec_fetch(sight),
             F::NoSecFetchSchemeUnknown => context.https.is_none() && lacks_sec_fetch(sight),
+            F::SecFetchTooEarly => sec_fetch_too_early(sight),
+            F::NoClientHints => context.https != Some(false) && lacks_client_hints(sight),
             F::NoAcceptLanguage => {
                 sight.headers_known()
                     && (click || is_browser(sight))
@@ -212,8 +225,10 @@ impl Scoring {
             F::InDeliveryWindow => in_window(),
             F::Instant => sight.is_between(Some(0.0), Some(self.instant_s)),
             F::GatewayMxInWindow => {
-                // Gateways imitate browsers, not mail programs.
+                // Gateways have been seen to imitate browsers on computers; neither mail programs nor phones.
                 !agent.is_mail_program()
+                    && agent.is_desktop()
+                    && agent.client != Client::BareWebKit
                     && sight.is_between(Some(0.0), Some(self.gateway_window_s))
                     && context.recipient_mx.as_deref().is_some_and(|mx| self.is_gateway(mx))
             }
@@ -321,6 +336,34 @@ fn lacks_sec_fetch(sight: &Sight<'_>) -> bool {
         }
         _ => agent.is_chromium() && !agent.embedded && major >= 80,
     }
+}
+
+/// A browser that sent `Sec-Fetch-Mode` before it knew how: Chrome before 76, Firefox before 90, Safari before 16.4
+/// (browser-compat-data). The agent is not the browser's own.
+fn sec_fetch_too_early(sight: &Sight<'_>) -> bool {
+    let agent = sight.agent;
+    if sight.header("sec-fetch-mode").is_none() {
+        return false;
+    }
+    let Some(major) = agent.major else { return false };
+    match agent.client {
+        Client::Firefox => agent.system != System::IPhone && agent.system != System::IPad && major < 90,
+        Client::Safari => major < 16,
+        Client::InternetExplorer => true,
+        _ => agent.is_chromium() && !agent.embedded && major < 76,
+    }
+}
+
+/// Chrome and Edge on a computer send `Sec-CH-UA` over https since 90.
+fn lacks_client_hints(sight: &Sight<'_>) -> bool {
+    let agent = sight.agent;
+    sight.kind == Kind::Click
+        && sight.headers_known()
+        && matches!(agent.client, Client::Chrome | Client::Edge)
+        && agent.is_desktop()
+        && !agent.embedded
+        && agent.major.is_some_and(|major| major >= 90)
+        && sight.header("sec-ch-ua").is_none()
 }
 
 /// Whether `Sec-CH-UA` and its platform agree with the agent; `None` if they say nothing about it.

@@ -102,6 +102,8 @@ const TABLE: &[(&str, &str)] = &[
     ("client_hints_mismatch", "What the browser says about itself in two places does not agree."),
     ("no_sec_fetch", "Headers are missing that this browser always sends."),
     ("no_sec_fetch_scheme_unknown", "Headers are missing that this browser sends over https."),
+    ("sec_fetch_too_early", "It sends headers that this browser did not know yet."),
+    ("no_client_hints", "It does not say its brand, as this browser always does over https."),
     ("no_accept_language", "It names no language, as every browser does."),
     ("accept_not_html", "It did not ask for a page, as every browser does when a link is followed."),
     ("impossible_platform", "That browser never ran on that system, or has been gone for years."),

@@ -22,7 +22,9 @@ struct Case {
 }
 
 const CASES: &[&str] = &[
+    include_str!("cases/adversarial.jsonl"),
     include_str!("cases/apple.jsonl"),
+    include_str!("cases/field.jsonl"),
     include_str!("cases/gateways.jsonl"),
     include_str!("cases/google.jsonl"),
     include_str!("cases/microsoft.jsonl"),
@@ -194,7 +196,7 @@ fn with_less_evidence_machines_become_unknown_rather_than_people() {
             20,
         ),
         ("no clock", |evidence| evidence.since_accept_ms = None, 15),
-        ("no headers", |evidence| evidence.headers = None, 5),
+        ("no headers", |evidence| evidence.headers = None, 10),
         ("no context", |evidence| evidence.context = Context::default(), 15),
     ];
     let rules = Rules::builtin();

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use envelope::RelayId;
 
 /// The command line. Data goes to stdout, talk to stderr.
 #[derive(Debug, Parser)]
@@ -43,6 +44,9 @@ pub(crate) enum Command {
     /// Adds and lists people who may send
     #[command(subcommand)]
     Sender(SenderCommand),
+    /// Makes, lists and removes tokens for the API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Tests, lists and signs in at the providers mail goes out to
     #[command(subcommand)]
     Upstream(UpstreamCommand),
@@ -346,7 +350,26 @@ pub(crate) struct MessagesArgs {
 
 /// `waxseal events`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct EventsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<EventsCommand>,
+    #[command(flatten)]
+    pub(crate) list: EventsListArgs,
+}
+
+/// What can be done with events, beside looking at them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Judges opens and clicks again by the present rules, as far as what they are judged by was kept
+    Reclassify(ReclassifyArgs),
+    /// Says who an open or a click was; it stands above the rules
+    Correct(CorrectArgs),
+}
+
+/// `waxseal events`, the list.
+#[derive(Debug, Args)]
+pub(crate) struct EventsListArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArg,
     /// Go on printing what comes
@@ -355,9 +378,110 @@ pub(crate) struct EventsArgs {
     /// How many at most, before following
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) limit: u32,
+    /// Only those of this message
+    #[arg(long, value_name = "ID", conflicts_with = "follow")]
+    pub(crate) message: Option<RelayId>,
+    /// Say each reason in a sentence, and what was thought before
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) verbose: bool,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `waxseal token …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Makes a token and prints it, once
+    Add(TokenAddArgs),
+    /// Lists tokens, not their secrets
+    List(TokenListArgs),
+    /// Takes a token back
+    Remove(TokenRemoveArgs),
+}
+
+/// `waxseal token add`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenAddArgs {
+    /// Whose it is: a sender's address
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: String,
+    /// What it is for, in your words
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: String,
+    /// What may be done with it: read, correct, feedback, everyone (the same for every sender's mail)
+    #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
+    pub(crate) scope: Vec<String>,
+    /// After so many days it ends
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) days: Option<u32>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `waxseal token list`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenListArgs {
+    /// Only this sender's
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `waxseal token remove`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenRemoveArgs {
+    /// Its name, as `waxseal token list` shows it
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `waxseal events reclassify`.
+#[derive(Debug, Args)]
+pub(crate) struct ReclassifyArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Print what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Only what happened since: a date, a moment, or so long ago (2026-11-01, 2026-11-01T08:00:00Z, 7d)
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Only opens and clicks of this message
+    #[arg(long, value_name = "ID")]
+    pub(crate) message: Option<RelayId>,
+    /// Print each change, not the counts only
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Print one JSON object: how many were judged, and how many changed from what to what
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal events correct`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("who").required(true).args(["me", "person", "machine"]))]
+pub(crate) struct CorrectArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The event's id, as `waxseal events --verbose` prints it
+    #[arg(value_name = "EVENT")]
+    pub(crate) event: RelayId,
+    /// This was me
+    #[arg(long)]
+    pub(crate) me: bool,
+    /// This was a person
+    #[arg(long)]
+    pub(crate) person: bool,
+    /// This was a machine
+    #[arg(long)]
+    pub(crate) machine: bool,
 }
 
 /// `waxseal ingest`.
@@ -537,6 +661,8 @@ pub(crate) enum QueueCommand {
     Release(QueueArgs),
     /// Deletes a message for good; nobody is told
     Delete(QueueDeleteArgs),
+    /// Puts a message that was set aside, or the file of one, back into the queue
+    Restore(QueueRestoreArgs),
     /// Tries everything that waits at once
     Flush(ConfigArg),
 }
@@ -577,6 +703,25 @@ pub(crate) struct QueueShowArgs {
     /// Print what is handed on, header and body, and nothing else
     #[arg(long, conflicts_with = "json")]
     pub(crate) content: bool,
+}
+
+/// `waxseal queue restore`.
+#[derive(Debug, Args)]
+pub(crate) struct QueueRestoreArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The message's id, or the last eight digits of it; or a file that `queue list` names
+    #[arg(value_name = "ID|FILE")]
+    pub(crate) what: String,
+    /// Of a file: whose message it is, and who hears of failures
+    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    pub(crate) from: Option<String>,
+    /// Of a file: whom it is for; once for each
+    #[arg(long, value_name = "ADDRESS", requires = "from")]
+    pub(crate) to: Vec<String>,
+    /// Of a file: the upstream it goes to; needed when there are several
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub(crate) upstream: Option<String>,
 }
 
 /// `waxseal queue delete`.

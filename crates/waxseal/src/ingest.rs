@@ -7,6 +7,7 @@ use envelope::SystemClock;
 use relay::{Intake, IntakeError, Taken};
 use serde_json::json;
 
+use crate::backstage::as_json;
 use crate::check;
 use crate::cli::IngestArgs;
 use crate::exit::{self, Failure, Outcome};
@@ -92,14 +93,8 @@ async fn one(intake: &Intake, name: &str, octets: &[u8], json: bool) -> Outcome 
 fn tell(name: &str, taken: &Taken, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
-        let items: Vec<_> = taken
-            .items
-            .iter()
-            .map(|item| {
-                json!({ "recipient": item.recipient, "address": item.address, "kind": item.kind.code(), "status": item.status })
-            })
-            .collect();
-        let line = json!({ "source": name, "message": taken.message.to_string(), "sender": taken.sender, "items": items });
+        let mut line = as_json(taken);
+        line["source"] = name.into();
         return writeln!(out, "{line}");
     }
     if taken.items.is_empty() {

@@ -18,7 +18,9 @@ mod run;
 mod signals;
 mod wiring;
 
+mod backstage;
 mod check;
+mod damaged;
 mod demo;
 mod events;
 mod keys_command;
@@ -29,6 +31,7 @@ mod queue;
 mod revoke;
 mod sender;
 mod suppress;
+mod token;
 mod upstream_command;
 
 mod app_password;
@@ -73,6 +76,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Verdict(args) => verdict::verdict(&args),
         Command::Intel(command) => intel::intel(command),
         Command::Queue(command) => in_runtime(queue::queue(command)),
+        Command::Token(command) => in_runtime(token::token(command)),
         Command::Upstream(command) => in_runtime(upstream_command::upstream(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
         Command::Keys(command) => keys_command::keys(command),

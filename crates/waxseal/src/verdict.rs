@@ -262,7 +262,9 @@ fn network(net: &NetworkMatch) -> String {
 }
 
 fn device(evidence: &Evidence, judgement: &Judgement) -> Option<::verdict::Device> {
-    evidence.user_agent.as_deref().filter(|_| judgement.trust.device).and_then(::verdict::device)
+    let agent = evidence.user_agent.as_deref().filter(|_| judgement.trust.device)?;
+    ::verdict::load_families();
+    ::verdict::device_of(evidence.kind, agent)
 }
 
 #[cfg(test)]

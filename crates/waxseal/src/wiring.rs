@@ -6,10 +6,11 @@ use envelope::{Mailbox, ModeRule, SystemClock, TrackingModes};
 use relay::event::Addresses;
 use relay::{
     AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim,
-    OnSuppressed, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin, Settings,
+    OnSuppressed, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin, Settings, TrackingDomain,
 };
 use rewrite::{LinkRules, PixelPosition};
-use track::{KeepAddress, KeepAgent};
+use store::EvidenceRule;
+use track::{KeepAddress, KeepAgent, Quota};
 use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
 use verdict::Rules;
 
@@ -30,6 +31,7 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         hostname: config.hostname.clone(),
         tracking_enabled: config.tracking.enabled,
         base_url: config.tracking.base_url.clone(),
+        domains: config.tracking.domains.iter().map(domain).collect(),
         track_field: config.tracking.header.clone(),
         login_suffix: config.tracking.login_suffix,
         sticky: config.tracking.sticky,
@@ -104,6 +106,11 @@ pub(crate) fn rules(config: &Config) -> anyhow::Result<Rules> {
         let told: Vec<String> = troubles.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the rules that people are told from machines by cannot be read: {}", told.join("; "))
     })
+}
+
+/// What becomes of evidence once a verdict is settled.
+pub(crate) fn evidence(config: &Config) -> EvidenceRule {
+    config.privacy.keep_evidence.map_or(EvidenceRule::Drop, EvidenceRule::KeepFor)
 }
 
 /// How the log looks: level, format, addresses.
@@ -257,6 +264,27 @@ pub(crate) fn vault(config: &Config) -> anyhow::Result<Vault> {
     Ok(Vault::new(folder, keys))
 }
 
+/// What the tracking endpoint bears.
+pub(crate) fn endpoint_limits(config: &Config) -> track::Limits {
+    let quota = |quota: config::TrackingQuota| Quota { requests: quota.requests, per: quota.per };
+    track::Limits {
+        per_address: Some(quota(config.limits.tracking_per_ip)),
+        per_url: Some(quota(config.limits.tracking_per_url)),
+        ..track::Limits::default()
+    }
+}
+
+fn domain(domain: &config::TrackingDomain) -> TrackingDomain {
+    let senders = domain.senders.iter().map(pattern).collect();
+    TrackingDomain { senders, base_url: domain.base_url.clone() }
+}
+
+/// All that ever was ours: a mail quotes those of other senders and of earlier days.
+fn other_base_urls(tracking: &config::Tracking) -> Vec<String> {
+    let domains = tracking.domains.iter().map(|domain| &domain.base_url);
+    std::iter::once(&tracking.base_url).chain(domains).chain(&tracking.old_base_urls).cloned().collect()
+}
+
 fn rewriting(tracking: &config::Tracking) -> Rewriting {
     let links = &tracking.links;
     let rules = LinkRules {
@@ -274,6 +302,7 @@ fn rewriting(tracking: &config::Tracking) -> Rewriting {
             config::PixelPosition::Start => PixelPosition::Start,
         },
         plain_text: links.plain_text,
+        other_base_urls: Arc::new(other_base_urls(tracking)),
     }
 }
 

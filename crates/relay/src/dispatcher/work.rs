@@ -13,7 +13,9 @@ use super::gate::Place;
 use super::handoff::{Answered, Handoff, Outcome, hand_on};
 use super::records::Update;
 use super::{Done, OCTETS_A_PERMIT, Outlet, Shared};
+use crate::conversation::grew_over;
 use crate::event;
+use crate::newly_queued::Fresh;
 use crate::notification::{Answer, News, Notification, Told};
 use crate::rewriting::Tracking;
 use crate::rewritten::Rewritten;
@@ -49,13 +51,22 @@ fn is_late(message: &QueuedMessage, now: Timestamp) -> bool {
 }
 
 impl Shared {
-    /// One message that is due: handed on, and what came of it written down.
-    pub(super) async fn work(self: Arc<Self>, id: envelope::RelayId, upstream: String, place: Place) -> Done {
+    /// One message that is due: handed on, and what came of it written down. `fresh`: it is in memory still.
+    pub(super) async fn work(
+        self: Arc<Self>,
+        id: envelope::RelayId,
+        upstream: String,
+        fresh: Option<Fresh>,
+        place: Place,
+    ) -> Done {
         let Some(outlet) = self.upstreams.get(&upstream) else { return Done::NotNow };
-        let message = match self.waiting_message(id).await {
-            Ok(Some(message)) => message,
-            Ok(None) => return Done::Settled,
-            Err(error) => return not_now("reading a message", &error),
+        let (message, content) = match fresh.filter(Fresh::is_fresh) {
+            Some(fresh) => (fresh.message, Some(fresh.content)),
+            None => match self.waiting_message(id).await {
+                Ok(Some(message)) => (message, None),
+                Ok(None) => return Done::Settled,
+                Err(error) => return not_now("reading a message", &error),
+            },
         };
         let due = due_recipients(&message, self.now());
         if due.is_empty() {
@@ -64,12 +75,15 @@ impl Shared {
         let Ok(_memory) = self.memory.acquire_many(self.permits_for(&message)).await else {
             return Done::NotNow;
         };
-        let content = match self.queue.content(id).await {
-            Ok(content) => Arc::new(content),
-            Err(error @ StoreError::Damaged { .. }) => return self.set_aside(&message, &error).await,
-            // Somebody deleted it just now.
-            Err(StoreError::NotQueued { .. }) => return Done::Settled,
-            Err(error) => return not_now("reading a message's content", &error),
+        let content = match content {
+            Some(content) => content,
+            None => match self.queue.content(id).await {
+                Ok(content) => Arc::new(content),
+                Err(error @ StoreError::Damaged { .. }) => return self.set_aside(&message, &error).await,
+                // Somebody deleted it just now.
+                Err(StoreError::NotQueued { .. }) => return Done::Settled,
+                Err(error) => return not_now("reading a message's content", &error),
+            },
         };
         self.hand_on_to(outlet, message, &content, due, place).await
     }
@@ -182,7 +196,7 @@ impl Shared {
             recipient: Recipient::Index(recipient.index),
             choice: choice_for(choice, mode, is_sender),
             keys: relay.keys.clone(),
-            base_url: settings.base_url.clone(),
+            base_url: settings.base_url_for(&message.sender).to_owned(),
             rewriting: settings.rewriting.clone(),
             on_dkim: settings.routes[outlet.route].on_dkim,
         };
@@ -197,7 +211,20 @@ impl Shared {
         if copy.is_tracked() {
             on_top.extend(relay.about_field(message.id, whose));
         }
-        if on_top.is_empty() { copy.content } else { Arc::new([&on_top, copy.content.as_slice()].concat()) }
+        if on_top.is_empty() && !copy.is_tracked() {
+            return copy.content;
+        }
+        let copy = if on_top.is_empty() {
+            copy.content
+        } else {
+            Arc::new([&on_top, copy.content.as_slice()].concat())
+        };
+        // What we add must not take it over the provider's limit.
+        let limit = outlet.link.pool.largest_message();
+        if limit.is_some_and(|limit| grew_over(limit, content.len(), copy.len())) {
+            return content.clone();
+        }
+        copy
     }
 
     /// A message that is given up, or late, and whose provider takes nothing.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
 use crate::sqlite::feedback::write_feedback;
-use crate::sqlite::{privacy, revocation, submissions, suppression};
+use crate::sqlite::{api_token, privacy, revocation, submissions, suppression};
 use crate::{
     AppPassword, Event, Feedback, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement,
     StoreError,
@@ -19,6 +19,9 @@ pub(crate) enum Write {
     Event(Box<Event>),
     Feedback(Box<Feedback>),
     Settle(Box<Settlement>),
+    NoOldSubmissions {
+        now: Timestamp,
+    },
     Submission {
         sender: String,
         address: IpAddr,
@@ -50,6 +53,7 @@ pub(crate) enum Write {
         sender: String,
         label: String,
     },
+    ApiToken(api_token::Change),
     Revocation(revocation::Change),
     Suppression(suppression::Change),
     #[cfg(test)]
@@ -77,6 +81,11 @@ impl Write {
             }
             Self::Settle(settlement) => {
                 settle(db, settlement).map_err(|e| StoreError::sqlite("settling events", e))
+            }
+            Self::NoOldSubmissions { now } => {
+                submissions::forget(db, *now)
+                    .map_err(|e| StoreError::sqlite("forgetting where senders submitted from", e))?;
+                Ok(None)
             }
             Self::Submission { sender, address, at } => {
                 submissions::record(db, sender, *address, *at)
@@ -131,6 +140,7 @@ impl Write {
                     .map_err(|e| StoreError::sqlite("removing an app password", e))?;
                 Ok(None)
             }
+            Self::ApiToken(change) => change.apply(db).map(|()| None),
             Self::Revocation(change) => change.apply(db).map(|()| None),
             Self::Suppression(change) => change.apply(db),
             #[cfg(test)]
@@ -228,24 +238,23 @@ fn signed(number: u64) -> i64 {
 // rows that would not change are not written.
 
 fn write_recipients(db: &Connection, key: i64, record: &MessageRecord) -> rusqlite::Result<()> {
-    for (position, recipient) in record.recipients.iter().enumerate() {
-        execute(
-            db,
-            "INSERT INTO recipient (message, position, number, address, code, reply)
+    let mut write = db.prepare_cached(
+        "INSERT INTO recipient (message, position, number, address, code, reply)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (message, position) DO UPDATE SET number = excluded.number,
                  address = excluded.address, code = excluded.code, reply = excluded.reply
              WHERE (number, address COLLATE BINARY, code, reply)
                  IS NOT (excluded.number, excluded.address, excluded.code, excluded.reply)",
-            params![
-                key,
-                place(position),
-                recipient.index,
-                recipient.address,
-                recipient.code,
-                recipient.reply
-            ],
-        )?;
+    )?;
+    for (position, recipient) in record.recipients.iter().enumerate() {
+        write.execute(params![
+            key,
+            place(position),
+            recipient.index,
+            recipient.address,
+            recipient.code,
+            recipient.reply
+        ])?;
     }
     let beyond = "DELETE FROM recipient WHERE message = ?1 AND position >= ?2";
     execute(db, beyond, params![key, place(record.recipients.len())])?;
@@ -253,24 +262,17 @@ fn write_recipients(db: &Connection, key: i64, record: &MessageRecord) -> rusqli
 }
 
 fn write_links(db: &Connection, key: i64, record: &MessageRecord) -> rusqlite::Result<()> {
-    for (position, link) in record.links.iter().enumerate() {
-        execute(
-            db,
-            "INSERT INTO link (message, position, number, href, target, kept)
+    let mut write = db.prepare_cached(
+        "INSERT INTO link (message, position, number, href, target, kept)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (message, position) DO UPDATE SET number = excluded.number, href = excluded.href,
                  target = excluded.target, kept = excluded.kept
              WHERE (number, href, target, kept)
                  IS NOT (excluded.number, excluded.href, excluded.target, excluded.kept)",
-            params![
-                key,
-                place(position),
-                link.index,
-                link.href,
-                link.target,
-                link.kept.map(envelope::Reason::code)
-            ],
-        )?;
+    )?;
+    for (position, link) in record.links.iter().enumerate() {
+        let kept = link.kept.map(envelope::Reason::code);
+        write.execute(params![key, place(position), link.index, link.href, link.target, kept])?;
     }
     let beyond = "DELETE FROM link WHERE message = ?1 AND position >= ?2";
     execute(db, beyond, params![key, place(record.links.len())])?;

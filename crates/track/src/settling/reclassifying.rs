@@ -91,6 +91,9 @@ impl Reclassifier {
         }
         let kept = KeptEvidence::read(&event.evidence)?;
         let evidence = kept.evidence(event.kind.hit()?);
+        if evidence.user_agent.is_none() && kept.had_agent() {
+            return None;
+        }
         let current = event.judgement.as_ref();
         // Half an address judges otherwise than a whole one did, and that is no news.
         if !kept.has_whole_address() && current.is_some_and(|current| current.rules == self.rules.version()) {

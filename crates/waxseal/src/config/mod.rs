@@ -6,6 +6,7 @@
 
 mod address_pattern;
 mod document;
+mod endpoint;
 mod example;
 mod forms;
 mod handing_on;
