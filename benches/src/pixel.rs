@@ -7,9 +7,7 @@ use anyhow::{Context, ensure};
 use envelope::{RelayId, Timestamp};
 use seal::{Keys, LINK_PATH, PIXEL_PATH, Recipient};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use track::{Endpoint, Limits, Settler, Surroundings};
+use tokio::net::TcpStream;
 
 use crate::latencies::{Latencies, median};
 use crate::rival::{Rival, SECRET, Server};
