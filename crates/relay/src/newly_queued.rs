@@ -39,7 +39,7 @@ pub(crate) struct Fresh {
     queued: Instant,
 }
 
-/// A message that is being written to disk. Dropped without [`Expected::is_there`], it is the queue's alone.
+/// A message that is being written to disk. Dropped without [`Expected::arrived`], it is the queue's alone.
 pub(crate) struct Expected<'a> {
     newly_queued: &'a NewlyQueued,
     id: RelayId,
@@ -95,7 +95,7 @@ impl NewlyQueued {
 
 impl Expected<'_> {
     /// It is on disk.
-    pub(crate) fn is_there(self, message: QueuedMessage, content: Arc<Vec<u8>>) {
+    pub(crate) fn arrived(self, message: QueuedMessage, content: Arc<Vec<u8>>) {
         let mut coming = self.newly_queued.coming();
         // Unless it was found in the queue before we came to say so.
         if let Some(place) = coming.messages.get_mut(&self.id) {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn is_there(expected: Expected<'_>, new: &NewMessage) {
-        expected.is_there(new.message.clone(), new.content.clone());
+        expected.arrived(new.message.clone(), new.content.clone());
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Relay {
         match queue.put(new).await {
             Ok(()) => {
                 if let Some(expected) = expected {
-                    expected.is_there(message, content);
+                    expected.arrived(message, content);
                 }
                 Reply::of(250, "2.0.0", format!("Queued as {}", submission.id))
             }
