@@ -27,7 +27,7 @@ e2e:
     npm ci --prefix tests/clients --no-audit --no-fund --silent
     npm ci --prefix tests/browser --no-audit --no-fund --silent
     npm ci --prefix tests/browser/render --no-audit --no-fund --silent
-    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test real_clients --test full_disk --test demo_in_a_browser --test looks_the_same -- --ignored
+    cargo test --locked --package waxseal --test clients_nobody_here_wrote --test unsubscribing --test real_clients --test full_disk --test clients_and_bad_providers --test bad_days --test demo_in_a_browser --test acme_pebble --test looks_the_same -- --ignored
 
 # The first five minutes, by itself
 demo:
@@ -37,6 +37,10 @@ demo:
 bench *ARGS:
     cargo build --release --locked -p waxseal
     cargo run --release --locked -p waxseal-bench -- {{ARGS}}
+
+# Once before `just bench pixel`: the yardstick's own dependencies; the machine also needs nginx (nginx-light)
+bench-yardsticks:
+    npm ci --prefix benches/fastify --no-audit --no-fund --silent
 
 # Rewriting alone, step by step beside yardsticks, and the memory it takes
 bench-rewriting:
@@ -58,7 +62,7 @@ bless:
 # Each parser under libFuzzer for a minute: needs cargo-fuzz (cargo install --locked cargo-fuzz); RUSTC_BOOTSTRAP lets a stable compiler do it
 fuzz-smoke SECONDS="60":
     cargo test --locked --test fuzz_corpus -- --ignored --exact the_fuzzers_corpus_is_written
-    cd fuzz && for target in mime_locate splice rewrite survey session; do RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target -- -max_total_time={{SECONDS}} -max_len=16384 -timeout=10 -dict=waxseal.dict || exit 1; done
+    cd fuzz && for target in mime_locate splice rewrite survey session token; do RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $target -- -max_total_time={{SECONDS}} -max_len=16384 -timeout=10 -dict=waxseal.dict || exit 1; done
 
 # Seeds a bug at a time into a copy and demands that the tests see it; a quarter of an hour
 mutations:

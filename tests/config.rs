@@ -174,6 +174,7 @@ fn records_for_programs() {
         serde_json::json!([
             {
                 "message": "unknown key `server.hostnam`",
+                "level": "error",
                 "key": "server.hostnam",
                 "file": "a.toml",
                 "line": 2,
@@ -183,6 +184,7 @@ fn records_for_programs() {
             },
             {
                 "message": "`tracking.base_url` is missing",
+                "level": "error",
                 "key": "tracking.base_url",
                 "file": "a.toml",
                 "line": null,

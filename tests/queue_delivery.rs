@@ -259,6 +259,49 @@ print("read")
     assert_eq!(output.stdout, b"read\n", "{}\n{text}", String::from_utf8_lossy(&output.stderr));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_we_add_takes_no_queued_mail_over_the_providers_limit() {
+    let script = Script { extensions: vec!["SIZE 4000"], ..Script::default() };
+    let provider = Provider::start(script).await;
+    for fan_out in ["", "fan_out = true\n"] {
+        let relay = relay_with(provider.address, &format!("delivery = \"queue\"\n{fan_out}"));
+        let mut client = Client::greeted(relay.smtp);
+        let mut send = |subject: &str, octets: usize| {
+            let head =
+                format!("From: ana@example.com\r\nSubject: {subject}\r\nContent-Type: text/html\r\n\r\n");
+            let line = "<p><a href=\"https://example.org/x\">x</a></p>\r\n";
+            let mut mail = head + &line.repeat(5);
+            mail.push_str(&format!("<p>{}</p>\r\n", "y".repeat(octets - mail.len() - 9)));
+            let reply = client.mail(&["bo@example.net", "li@example.net"], mail.as_bytes());
+            assert!(reply.starts_with("250"), "{reply}");
+        };
+        let arrived = |subject: &str| {
+            let line = format!("\r\nSubject: {subject}\r\n");
+            eventually(subject, || provider.received().iter().map(text_of).find(|text| text.contains(&line)))
+        };
+        // The first one has been there, and the provider has said what it takes.
+        send("small", 500);
+        assert!(arrived("small").contains("/o/"));
+        send("near", 3_600);
+        let near = arrived("near");
+        assert!(!near.contains("/o/") && !near.contains("/c/"), "it would have grown over the limit");
+        assert!(near.len() < 4_000 && near.contains("https://example.org/x"), "{}", near.len());
+        // What never fitted is refused for good, and its sender hears why.
+        send("large", 4_100);
+        let told = eventually("the notification", || {
+            provider.received().iter().find(|mail| mail.reverse_path.is_empty()).map(text_of)
+        });
+        assert!(told.contains("Subject: large") && told.contains("Action: failed"), "{told}");
+        eventually("an empty queue", || {
+            relay.command(&["queue", "list", "--json"]).stdout.is_empty().then_some(())
+        });
+        let large =
+            |mail: &Received| !mail.reverse_path.is_empty() && text_of(mail).contains("Subject: large");
+        assert!(!provider.received().iter().any(large));
+        provider.forget();
+    }
+}
+
 /// Clients that send without a pause, each mail with a subject of its own, and remember which were answered 250.
 struct Load {
     stop: Arc<AtomicBool>,

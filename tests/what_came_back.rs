@@ -117,3 +117,59 @@ async fn by_pipe_by_maildir_and_by_mail() {
     assert!(listed.contains("cy@example.net: is late, 4.4.1; complained"), "{listed}");
     assert!(relay.log().contains("feedback"));
 }
+
+/// The API takes reports too, and tells what is known to whom it may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_the_api() {
+    let provider = Provider::start(Script::default()).await;
+    let api = free_address();
+    let relay = Relay::start_with(|smtp| {
+        open_listener(smtp)
+            + &format!("[console]\nlisten = \"{api}\"\n")
+            + &plain_upstream(provider.address)
+            + "[[sender]]\naddress = \"ana@example.com\"\n[[sender]]\naddress = \"bo@example.com\"\n"
+    });
+    let mut client = Client::greeted(relay.smtp);
+    assert!(client.mail(&["bo@example.net", "cy@example.net"], MAIL.as_bytes()).starts_with("250"));
+    let came_back = provider.received()[0].content.clone();
+
+    let token = |address: &str, scopes: &str| {
+        let made = relay.command(&["token", "add", address, "--label", "crm", "--scope", scopes]);
+        assert!(made.status.success(), "{}", words(&made));
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    };
+    let (feedback, ana, bo) = (
+        token("ana@example.com", "feedback"),
+        token("ana@example.com", "read,correct"),
+        token("bo@example.com", "read"),
+    );
+    let ask = |method: &str, path: &str, token: &str, body: &[u8]| {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {api}\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        let answer = harness::http::raw(api, &[head.as_bytes(), body].concat());
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        (answer.status, body)
+    };
+    assert_eq!(ask("POST", "/api/v1/feedback", "wxs_no", &bounce(&came_back)).0, 401);
+    assert_eq!(ask("POST", "/api/v1/feedback", &ana, &bounce(&came_back)).0, 403);
+    let (status, taken) = ask("POST", "/api/v1/feedback", &feedback, &bounce(&came_back));
+    assert_eq!((status, &taken["items"][0]["kind"]), (200, &Value::from("hard")), "{taken}");
+    assert_eq!(ask("POST", "/api/v1/feedback", &feedback, MAIL.as_bytes()).0, 422);
+
+    let (status, page) = ask("GET", "/api/v1/messages", &ana, b"");
+    assert_eq!(status, 200);
+    assert_eq!(states(&page["items"][0]), [(0, Some("hard"), false), (1, Some("delayed"), false)]);
+    let id = page["items"][0]["id"].as_str().unwrap();
+    assert_eq!(ask("GET", "/api/v1/messages", &bo, b"").1["items"], Value::Array(vec![]));
+    assert_eq!(ask("GET", &format!("/api/v1/messages/{id}"), &bo, b"").0, 404);
+    let events = ask("GET", "/api/v1/events", &ana, b"").1;
+    assert_eq!(events["items"].as_array().unwrap().len(), 2);
+
+    let listed = words(&relay.command(&["token", "list", "bo@example.com"]));
+    let name = listed.split_whitespace().next().unwrap();
+    assert!(!listed.contains(&bo) && bo.contains(name), "{listed}");
+    assert!(relay.command(&["token", "remove", name]).status.success());
+    assert_eq!(ask("GET", "/api/v1/messages", &bo, b"").0, 401, "at once");
+}

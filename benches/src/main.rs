@@ -4,6 +4,7 @@
 //! the same machine, and the ratio is what one may quote. Method and figures: `docs/benchmarks.md`.
 
 mod client_tls;
+mod cost;
 mod endurance;
 mod latencies;
 mod load;
@@ -12,6 +13,7 @@ mod pixel;
 mod postfix;
 mod queue;
 mod relay;
+mod rival;
 mod sink;
 
 use std::path::PathBuf;
@@ -34,12 +36,18 @@ struct Cli {
     rounds: usize,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum What {
     /// Messages through the relay, and straight to the same sink
     Relay,
     /// Messages through the relay and through Debian's Postfix, direct and queued, to the same sink; needs root
     Postfix,
+    /// Processor time, waits and page faults of a message, direct and queued
+    Cost {
+        /// `direct` or `queue` alone
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// What an idle connection costs, plain and under TLS
     Idle {
         /// How many
@@ -54,7 +62,7 @@ enum What {
     },
     /// Messages taken into the queue, beside a file each and beside a log
     Queue,
-    /// Pixels with their event committed, and without recording
+    /// Pixels and redirects, beside nginx and a Fastify tracker; needs nginx, node and two cores
     Pixel,
     /// A tracking endpoint for `pixel`, in a process of its own
     #[command(hide = true)]
@@ -72,6 +80,7 @@ fn main() -> anyhow::Result<()> {
         match cli.what {
             Some(What::Relay) => relay::measure(&cli.binary, cli.messages, cli.rounds).await,
             Some(What::Postfix) => postfix::measure(&cli.binary, cli.messages, cli.rounds).await,
+            Some(What::Cost { only }) => cost::measure(&cli.binary, cli.messages, only.as_deref()).await,
             Some(What::Idle { connections }) => endurance::idle(&cli.binary, connections).await,
             Some(What::Soak { count }) => endurance::soak(&cli.binary, count).await,
             Some(What::Queue) => queue::measure(cli.messages, cli.rounds).await,

@@ -1,60 +1,112 @@
 use std::io::Write;
 use std::net::SocketAddr;
-use std::process::Stdio;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use envelope::{RelayId, SystemClock, Timestamp};
-use seal::{Keys, PIXEL_PATH, Recipient};
+use seal::{Keys, LINK_PATH, PIXEL_PATH, Recipient};
 use store::{Journal, Recorder, SqliteStore, Store};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
 use tokio::sync::watch;
-use track::Endpoint;
+use track::{Endpoint, Limits, Settler, Surroundings};
 
 use crate::latencies::{Latencies, median};
+use crate::rival::{Rival, Server};
 
 const CONNECTIONS: usize = 64;
+/// Messages that each connection asks about in turn.
+const MESSAGES: usize = 100;
 const ROUND: Duration = Duration::from_secs(3);
 const SECRET: [u8; 32] = [7; 32];
+const TARGET: &str = "https://example.com/page?a=1";
+/// The load has one core and each server, in turn, the other.
+const LOAD_CORE: usize = 0;
+const SERVER_CORE: usize = 1;
 
-/// Pixels a second with the event committed before the answer, and from the same server without a store.
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Pixel,
+    Link,
+}
+
+/// One server in one round.
+#[derive(Clone, Copy, Debug, Default)]
+struct Figures {
+    per_second: f64,
+    p50: f64,
+    p99: f64,
+    /// Processor time of the server for each request, in microseconds.
+    cost: f64,
+}
+
+/// Pixels and redirects a second: ours, nginx's, and a Fastify tracker's, all on the same core, in turn.
 pub(crate) async fn measure(rounds: usize) -> anyhow::Result<()> {
-    let (plain, recording) = (Server::start(false).await?, Server::start(true).await?);
-    let mut figures: Vec<(f64, f64)> = Vec::new();
-    let mut quantiles: Vec<[f64; 4]> = Vec::new();
-    for _ in 0..rounds {
-        let (mut without, mut with) = (ask(plain.address).await?, ask(recording.address).await?);
-        figures.push((without.per_second(), with.per_second()));
-        let millis = |latencies: &mut Latencies, share| latencies.quantile(share).as_secs_f64() * 1e3;
-        quantiles.push([
-            millis(&mut without, 0.5),
-            millis(&mut without, 0.99),
-            millis(&mut with, 0.5),
-            millis(&mut with, 0.99),
-        ]);
+    stay_on(LOAD_CORE)?;
+    for (asked, name) in [(Asked::Pixel, "The pixel"), (Asked::Link, "The redirect")] {
+        let mut figures = vec![Vec::new(); Rival::ALL.len()];
+        for _ in 0..rounds {
+            for (rival, figures) in Rival::ALL.into_iter().zip(&mut figures) {
+                // Anew each time: nobody profits or suffers from what others left.
+                let server = Server::start(rival, SERVER_CORE).await?;
+                ask(server.address, asked, ROUND / 6).await?;
+                let before = server.processor_time()?;
+                let mut latencies = ask(server.address, asked, ROUND).await?;
+                let took = server.processor_time()?.saturating_sub(before);
+                let millis = |share, latencies: &mut Latencies| latencies.quantile(share).as_secs_f64() * 1e3;
+                #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+                let count = latencies.each.len() as f64;
+                figures.push(Figures {
+                    per_second: latencies.per_second(),
+                    p50: millis(0.5, &mut latencies),
+                    p99: millis(0.99, &mut latencies),
+                    cost: took.as_secs_f64() * 1e6 / count,
+                });
+            }
+        }
+        print(name, rounds, &figures);
     }
-    let of = |pick: fn(&(f64, f64)) -> f64| {
-        median(&mut figures.iter().map(pick).collect::<Vec<_>>()).unwrap_or_default()
+    Ok(())
+}
+
+fn print(name: &str, rounds: usize, figures: &[Vec<Figures>]) {
+    let of = |rival: usize, pick: fn(&Figures) -> f64| {
+        median(&mut figures[rival].iter().map(pick).collect::<Vec<_>>()).unwrap_or_default()
     };
-    let at = |place: usize| {
-        median(&mut quantiles.iter().map(|q| q[place]).collect::<Vec<_>>()).unwrap_or_default()
+    // Against its neighbours of the same round, and of these ratios the median.
+    let ratio = |rival: usize, to: usize| {
+        let pairs = figures[rival].iter().zip(&figures[to]);
+        median(&mut pairs.map(|(one, other)| one.per_second / other.per_second).collect::<Vec<_>>())
+            .unwrap_or_default()
     };
     println!(
-        "\nThe pixel, {CONNECTIONS} connections, each request with a signed token of its own message; medians of {rounds} rounds.\n"
+        "\n{name}: {CONNECTIONS} connections, {MESSAGES} messages each; the server on one core, the load on another; \
+         medians of {rounds} rounds.\n"
     );
-    println!("| | requests/s | ratio | p50 / p99 ms |");
-    println!("|---|---:|---:|---:|");
-    println!("| answered without recording | {:.0} | 1 | {:.2} / {:.2} |", of(|f| f.0), at(0), at(1));
-    println!(
-        "| event committed to disk, then answered | {:.0} | {:.2} | {:.2} / {:.2} |",
-        of(|f| f.1),
-        of(|f| f.1 / f.0),
-        at(2),
-        at(3)
-    );
+    println!("| | requests/s | x nginx | x Fastify | p50 / p99 ms | processor µs a request |");
+    println!("|---|---:|---:|---:|---:|---:|");
+    for (at, rival) in Rival::ALL.into_iter().enumerate() {
+        println!(
+            "| {} | {:.0} | {:.2} | {:.1} | {:.2} / {:.2} | {:.1} |",
+            rival.name(),
+            of(at, |f| f.per_second),
+            ratio(at, 0),
+            ratio(at, 3),
+            of(at, |f| f.p50),
+            of(at, |f| f.p99),
+            of(at, |f| f.cost),
+        );
+    }
+}
+
+/// All threads of this process.
+fn stay_on(core: usize) -> anyhow::Result<()> {
+    let id = std::process::id().to_string();
+    let output = Command::new("taskset").args(["-a", "-p", "-c", &core.to_string(), &id]).output();
+    ensure!(output.context("cannot run taskset")?.status.success(), "this takes a machine with two cores");
     Ok(())
 }
 
@@ -64,46 +116,46 @@ pub(crate) async fn serve(record: bool) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     std::io::stdout().flush()?;
-    let recorder = if record {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("bench.db"))?);
-        Some(Arc::new(Recorder::new(store, Journal::open(&folder.path().join("spool"))?)))
-    } else {
-        None
+    // As nginx is configured here too. What one address may have recorded is counted all the same.
+    let many = track::Quota { requests: u32::MAX, per: Duration::from_mins(1) };
+    let limits = Limits {
+        max_requests_per_connection: u32::MAX,
+        per_address: Some(many),
+        per_url: Some(many),
+        ..Limits::default()
     };
-    let endpoint = Endpoint::new(Arc::new(Keys::generate(SECRET)), recorder, Arc::new(SystemClock));
+    let clock = Arc::new(SystemClock);
+    let mut endpoint =
+        Endpoint { limits, ..Endpoint::new(Arc::new(Keys::generate(SECRET)), None, clock.clone()) };
     let (_stop, stopping) = watch::channel(false);
+    if record {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("bench.db"))?);
+        let surroundings = Surroundings::new(store.clone());
+        let journal = Journal::open(&folder.path().join("spool"))?;
+        endpoint.recorder = Some(Arc::new(Recorder::new(store.clone(), journal)));
+        endpoint.surroundings = Some(surroundings.clone());
+        // As `waxseal run` has it: judging again is part of the price.
+        let settler = Settler::new(store, surroundings, endpoint.rules.clone(), clock);
+        tokio::spawn(settler.run(stopping.clone()));
+    }
+    let recorder = endpoint.recorder.clone();
     let mut input = tokio::io::stdin();
     tokio::select! {
         served = track::serve(listener, None, Arc::new(endpoint), stopping) => served?,
         _ = input.read_u8() => {}
     }
+    if let Some(recorder) = recorder {
+        let figures = recorder.figures();
+        ensure!(figures.left_out + figures.lost == 0, "not all was recorded: {figures:?}");
+    }
     Ok(())
 }
 
-/// [`serve`] in a process of its own, so that its work is not counted with the asking.
-struct Server {
-    address: SocketAddr,
-    _child: Child,
-}
-
-impl Server {
-    async fn start(record: bool) -> anyhow::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("serve-pixel").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        if record {
-            command.arg("--record");
-        }
-        let mut child = command.spawn()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line).await?;
-        Ok(Self { address: line.trim().parse()?, _child: child })
-    }
-}
-
-async fn ask(server: SocketAddr) -> anyhow::Result<Latencies> {
+async fn ask(server: SocketAddr, asked: Asked, round: Duration) -> anyhow::Result<Latencies> {
     let began = Instant::now();
-    let askers: Vec<_> =
-        (0..CONNECTIONS).map(|number| tokio::spawn(one_connection(server, number, began))).collect();
+    let askers: Vec<_> = (0..CONNECTIONS)
+        .map(|number| tokio::spawn(one_connection(server, number, asked, began + round)))
+        .collect();
     let mut latencies = Latencies::default();
     for asker in askers {
         latencies.each.extend(asker.await??);
@@ -112,28 +164,62 @@ async fn ask(server: SocketAddr) -> anyhow::Result<Latencies> {
     Ok(latencies)
 }
 
-async fn one_connection(server: SocketAddr, number: usize, began: Instant) -> anyhow::Result<Vec<Duration>> {
-    let keys = Keys::generate(SECRET);
-    let id = RelayId::new(Timestamp::from_unix_millis(1_795_508_461_123), [u8::try_from(number % 250)?; 10]);
-    let token = keys.seal_pixel(id, Recipient::Index(0));
-    let request = format!(
-        "GET {PIXEL_PATH}{token} HTTP/1.1\r\nHost: t.example.com\r\nUser-Agent: Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0\r\nAccept: image/avif,image/webp,*/*\r\n\r\n"
-    );
+async fn one_connection(
+    server: SocketAddr,
+    number: usize,
+    asked: Asked,
+    until: Instant,
+) -> anyhow::Result<Vec<Duration>> {
+    let requests = requests(number, asked)?;
     let mut stream = TcpStream::connect(server).await?;
     stream.set_nodelay(true)?;
     let (mut answer, mut each) = (vec![0; 8_192], Vec::new());
-    while began.elapsed() < ROUND {
-        let asked = Instant::now();
-        stream.write_all(request.as_bytes()).await?;
-        // The answer ends in the last octet of the GIF, which stands nowhere else in it.
-        let mut length = 0;
-        while length == 0 || answer[length - 1] != b';' {
-            let read = stream.read(&mut answer[length..]).await?;
-            ensure!(read > 0, "the endpoint closed the connection");
-            length += read;
+    // All answers to the same question are of the same length.
+    let mut whole = usize::MAX;
+    for request in requests.iter().cycle() {
+        let begun = Instant::now();
+        if begun >= until {
+            break;
         }
-        ensure!(answer.starts_with(b"HTTP/1.1 200"), "not a pixel");
-        each.push(asked.elapsed());
+        stream.write_all(request).await?;
+        let mut length = 0;
+        while length < whole {
+            let read = stream.read(&mut answer[length..]).await?;
+            ensure!(read > 0, "the server closed the connection");
+            length += read;
+            if whole == usize::MAX {
+                whole = length_of(&answer[..length]).unwrap_or(usize::MAX);
+            }
+        }
+        let status: &[u8] = if asked == Asked::Pixel { b"HTTP/1.1 200" } else { b"HTTP/1.1 302" };
+        ensure!(length == whole && answer.starts_with(status), "not the answer that was expected");
+        each.push(begun.elapsed());
     }
     Ok(each)
+}
+
+fn requests(number: usize, asked: Asked) -> anyhow::Result<Vec<Vec<u8>>> {
+    let keys = Keys::generate(SECRET);
+    let request = |message: usize| {
+        let mut random = [0; 10];
+        random[..8].copy_from_slice(&(number * MESSAGES + message).to_be_bytes());
+        let id = RelayId::new(Timestamp::from_unix_millis(1_795_508_461_123), random);
+        let path = match asked {
+            Asked::Pixel => format!("{PIXEL_PATH}{}", keys.seal_pixel(id, Recipient::Index(0))),
+            Asked::Link => format!("{LINK_PATH}{}", keys.seal_link(id, Recipient::Index(0), 1, TARGET)?),
+        };
+        Ok(format!(
+            "GET {path} HTTP/1.1\r\nHost: t.example.com\r\nUser-Agent: Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0\r\nAccept: image/avif,image/webp,*/*\r\n\r\n"
+        )
+        .into_bytes())
+    };
+    (0..MESSAGES).map(request).collect()
+}
+
+/// Of the whole answer, once its head is there.
+fn length_of(answer: &[u8]) -> Option<usize> {
+    let head = answer.windows(4).position(|octets| octets == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&answer[..head]).ok()?.to_ascii_lowercase();
+    let length = text.split("content-length: ").nth(1)?.split("\r\n").next()?;
+    Some(head + length.parse::<usize>().ok()?)
 }

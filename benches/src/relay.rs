@@ -130,6 +130,11 @@ impl Relay {
         Ok(Self { smtp, tls, child, _folder: folder })
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Of the process now, as the kernel counts it.
     pub(crate) fn resident_octets(&self) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;

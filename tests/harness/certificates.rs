@@ -35,6 +35,21 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
+    /// The same, from the first of January of one year to that of another.
+    pub fn issue_for(&self, name: &str, from: i32, until: i32) -> (String, String) {
+        let mut params = leaf(name);
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// A certificate in PEM for somebody else's key.
+    pub fn certify(&self, name: &str, key: &impl rcgen::PublicKeyData) -> String {
+        leaf(name).signed_by(key, &self.issuer).unwrap().pem()
+    }
+
     pub fn server(&self, name: &str) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let certificate = leaf(name).signed_by(&key, &self.issuer).unwrap();

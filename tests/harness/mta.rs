@@ -8,28 +8,8 @@ use std::process::Command;
 
 use super::eventually;
 
-const MASTER_CF: &str = "\
-pickup unix n - n 1 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-virtual unix - n n - - virtual
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-";
+/// Also the benchmark's.
+const MASTER_CF: &str = include_str!("master.cf");
 
 /// A running Postfix. Ended with the test.
 pub struct Postfix {
@@ -112,6 +92,12 @@ impl Postfix {
         files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
     }
 
+    /// Tries everything in its queue now.
+    pub fn flush(&self) {
+        let flushed = self.command("postqueue").arg("-f").output().unwrap();
+        assert!(flushed.status.success(), "{}", text(&flushed.stderr));
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -174,6 +160,13 @@ impl Exim {
         let mut command = Command::new(Self::program());
         command.arg("-C").arg(self.folder.path().join("exim.conf")).arg("-odf");
         command
+    }
+
+    /// Tries everything in its queue now; returns when it has.
+    pub fn flush(&self) {
+        let mut flush = Command::new(Self::program());
+        flush.arg("-C").arg(self.folder.path().join("exim.conf")).arg("-qff");
+        assert!(flush.output().unwrap().status.success(), "{}", self.log());
     }
 
     pub fn log(&self) -> String {

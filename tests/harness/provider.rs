@@ -105,6 +105,10 @@ impl Provider {
         self.hang_up.send_replace(());
     }
 
+    pub fn forget(&self) {
+        self.received.lock().unwrap().clear();
+    }
+
     pub fn connections(&self) -> u64 {
         *self.connections.borrow()
     }

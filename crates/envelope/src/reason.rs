@@ -1,4 +1,4 @@
-/// Why something was not tracked, or not done as asked: on a message, a part or a link.
+/// Why something was not tracked, or not done as asked, or what else was done: on a message, a part or a link.
 ///
 /// Each has a stable code, which is stored and sent to other programs, and a sentence for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +29,11 @@ pub enum Reason {
     ModeHygiene,
     RecipientRefused,
     OneCopyForAll,
+    UnsubscribeAdded,
+    UnsubscribeOwn,
+    UnsubscribeShared,
+    UnsubscribeNoHeader,
+    RecipientSuppressed,
     Attachment,
     AttachedMessage,
     UnknownTransferEncoding,
@@ -111,6 +116,31 @@ const TABLE: &[(Reason, &str, &str)] = &[
         R::OneCopyForAll,
         "one_copy_for_all",
         "There are too many recipients for a copy each, so nobody can tell which of them opened it.",
+    ),
+    (
+        R::UnsubscribeAdded,
+        "unsubscribe_added",
+        "One-click unsubscribe was added on top of the message; nothing else was changed for it.",
+    ),
+    (
+        R::UnsubscribeOwn,
+        "unsubscribe_own",
+        "The message has a List-Unsubscribe of its own, so none was added.",
+    ),
+    (
+        R::UnsubscribeShared,
+        "unsubscribe_shared",
+        "One copy goes to several recipients, so nobody could tell who unsubscribes, and no link for it was added.",
+    ),
+    (
+        R::UnsubscribeNoHeader,
+        "unsubscribe_no_header",
+        "The message has no header on which an unsubscribe link could stand.",
+    ),
+    (
+        R::RecipientSuppressed,
+        "recipient_suppressed",
+        "A recipient is to get no mail of this sender's, and was left out.",
     ),
     // On a part.
     (R::Attachment, "attachment", "The part is an attachment."),

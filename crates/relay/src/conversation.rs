@@ -7,10 +7,11 @@ use envelope::{
     Choice, Credentials, Envelope, EnvelopeRecipient, ForwardPath, MailParameters, Mailbox, RcptParameters,
     Reason, Reply, ReversePath, TrackingMode,
 };
+use seal::Recipient;
 use smtp::{Greeting, Handler};
 use store::{ChoiceOrigin, Copies, MessageOutcome, RecipientRecord};
 use tokio::time::Instant;
-use upstream::{HandoffError, SizeLimit};
+use upstream::{HandoffError, Pool, SizeLimit};
 
 use crate::asked::{Asked, Wish, without_control_fields};
 use crate::choosing::{Chosen, Voices, choose};
@@ -24,9 +25,11 @@ use crate::recording::{Submission, forget_answers, record_of};
 use crate::rewriting::Tracking;
 use crate::rewritten::Rewritten;
 use crate::senders_own::senders_own;
-use crate::settings::{Delivery, OnUnavailable, Route, RouteLogin};
+use crate::settings::{Delivery, OnSuppressed, OnUnavailable, Route, RouteLogin};
 use crate::seven_bit::send_content;
+use crate::suppressing::MayWrite;
 use crate::trace::received_field;
+use crate::unsubscribing::takes_fields_on_top;
 
 /// One client's connection: its login, the provider's connection beside it, and the transaction under way.
 pub struct Conversation {
@@ -46,6 +49,8 @@ struct Transaction {
     recipients: Vec<RecipientRecord>,
     /// We answer for the provider, and the content goes into the queue.
     kept: bool,
+    /// A recipient was left out who is to get no mail of this sender's.
+    suppressed: bool,
 }
 
 /// QUIT is a courtesy: it must not hold up the end of a connection.
@@ -92,7 +97,9 @@ impl Handler for Conversation {
         match answer {
             Ok(reply) if reply.is_positive() => {
                 let envelope = Envelope { reverse_path, parameters, recipients: vec![] };
-                self.transaction = Some(Transaction { route, sender, envelope, recipients: vec![], kept });
+                let (recipients, suppressed) = (vec![], false);
+                self.transaction =
+                    Some(Transaction { route, sender, envelope, recipients, kept, suppressed });
                 reply
             }
             answer => {
@@ -105,6 +112,12 @@ impl Handler for Conversation {
     async fn rcpt(&mut self, forward_path: ForwardPath, parameters: RcptParameters) -> Reply {
         let Some(transaction) = &self.transaction else { return out_of_order() };
         let (route, kept) = (transaction.route, transaction.kept);
+        let reverse_path = &transaction.envelope.reverse_path;
+        match self.relay.may_write(&transaction.sender, reverse_path, &forward_path).await {
+            MayWrite::Yes => {}
+            MayWrite::No(refusal) => return self.left_out(refusal, forward_path, parameters),
+            MayWrite::Unknown(reply) => return reply,
+        }
         let answer = match &mut self.provider {
             _ if kept => Ok(recipient_ok()),
             Some((_, provider)) => provider.rcpt(&forward_path, &parameters).await,
@@ -134,6 +147,11 @@ impl Handler for Conversation {
         let started = Instant::now();
         let content = Arc::new(content);
         let submission = self.submission(transaction, &content);
+        let relay = &self.relay;
+        relay.sender_addresses.note(&relay.store, &submission.sender, self.client, submission.at);
+        if submission.envelope.recipients.is_empty() {
+            return self.nobody_left(&submission, content, started).await;
+        }
 
         let chosen = self.chosen(&submission, &content).await;
         let Some(content) = self.without_control_fields(content).await else {
@@ -141,9 +159,10 @@ impl Handler for Conversation {
             return Reply::of(451, "4.3.0", "The message could not be read; your program will try again");
         };
         let rewritten = self.rewritten(&submission, &chosen, &content).await;
+        let rewritten = self.unsubscribable(&submission, rewritten);
         let rewritten = self.announced(&submission, &chosen, rewritten, &content).await;
         let received = self.trace(&submission, &rewritten, greeting);
-        let Some(reply) = self.hand_off(&submission, &received, &rewritten.content).await else {
+        let Some(reply) = self.hand_off(&submission, &received, &rewritten).await else {
             return self.take_over(submission, &chosen, rewritten, &received, &content, started).await;
         };
         self.rest().await;
@@ -181,6 +200,12 @@ fn recipient_ok() -> Reply {
     Reply::of(250, "2.1.5", "Recipient ok")
 }
 
+/// Did it fit before, and does it not now? Our `Received` field comes on top.
+pub(crate) fn grew_over(limit: u64, before: usize, after: usize) -> bool {
+    const RECEIVED_OCTETS: u64 = 400;
+    before as u64 <= limit && before < after && (after as u64).saturating_add(RECEIVED_OCTETS) > limit
+}
+
 fn out_of_order() -> Reply {
     Reply::of(503, "5.5.1", "There is no transaction; begin with MAIL")
 }
@@ -197,7 +222,8 @@ impl Transaction {
         if self.kept && self.envelope.recipients.iter().any(is_same) {
             return;
         }
-        let (code, text) = if self.kept { (0, String::new()) } else { (reply.code().get(), reply.text()) };
+        let unasked = self.kept && reply.is_positive();
+        let (code, text) = if unasked { (0, String::new()) } else { (reply.code().get(), reply.text()) };
         let index = u16::try_from(self.recipients.len()).unwrap_or(u16::MAX);
         self.recipients.push(RecipientRecord { index, address: forward_path.to_string(), code, reply: text });
         if reply.is_positive() {
@@ -297,6 +323,7 @@ impl Conversation {
             envelope: transaction.envelope,
             recipients: transaction.recipients,
             kept: transaction.kept,
+            suppressed: transaction.suppressed,
             upstream: self.route(transaction.route).upstream.name.clone(),
             from: field("From").map(|body| mime::decode_words(&body)),
             subject: field("Subject")
@@ -406,7 +433,7 @@ impl Conversation {
                 recipient: submission.token_recipient(),
                 choice,
                 keys: self.relay.keys.clone(),
-                base_url: settings.base_url.clone(),
+                base_url: settings.base_url_for(&submission.sender).to_owned(),
                 rewriting: settings.rewriting.clone(),
                 on_dkim: self.route(submission.route).on_dkim,
             };
@@ -423,16 +450,48 @@ impl Conversation {
         {
             rewritten.because(Reason::OneCopyForAll);
         }
-        if self.grew_too_large(content.len(), rewritten.content.len()) {
-            return Rewritten::untouched(content.clone(), Some(Reason::TooLarge));
+        if self.grew_too_large(submission, content.len(), rewritten.content.len()) {
+            rewritten = Rewritten::untouched(content.clone(), Some(Reason::TooLarge));
+        }
+        if submission.suppressed {
+            rewritten.because(Reason::RecipientSuppressed);
+        }
+        rewritten
+    }
+
+    /// With the fields that let the recipient unsubscribe, if the route adds them; with the reason if there can be none.
+    fn unsubscribable(&self, submission: &Submission, mut rewritten: Rewritten) -> Rewritten {
+        if !self.route(submission.route).unsubscribe.is_for(rewritten.is_tracked()) {
+            return rewritten;
+        }
+        let each_gets_a_copy = self.makes_copies(submission);
+        // Each copy gets fields of its own, when it is made; here is only seen whether it can.
+        let recipient = if each_gets_a_copy { Recipient::Index(0) } else { submission.token_recipient() };
+        let octets = rewritten.content.len();
+        match self.relay.unsubscribe_fields(submission.id, recipient, &rewritten.content) {
+            Ok(fields) if self.grew_too_large(submission, octets, octets + fields.len()) => {
+                rewritten.because(Reason::TooLarge);
+            }
+            Ok(fields) => {
+                rewritten.because(Reason::UnsubscribeAdded);
+                if !each_gets_a_copy {
+                    rewritten.on_top = fields;
+                }
+            }
+            Err(reason) => rewritten.because(reason),
         }
         rewritten
     }
 
     /// What we add must not take a message over the provider's limit that it would have kept.
-    fn grew_too_large(&self, before: usize, after: usize) -> bool {
-        let size = self.provider.as_ref().map(|(_, provider)| provider.extensions().size);
-        matches!(size, Some(SizeLimit::Octets(limit)) if before as u64 <= limit && after as u64 > limit)
+    fn grew_too_large(&self, submission: &Submission, before: usize, after: usize) -> bool {
+        let limit = match self.provider.as_ref().map(|(_, provider)| provider.extensions().size) {
+            Some(SizeLimit::Octets(limit)) => Some(limit),
+            Some(SizeLimit::NotOffered | SizeLimit::Unlimited) => None,
+            // What goes into the queue is handed on later: as far as is known by now.
+            None => self.relay.pools.get(submission.route).and_then(Pool::largest_message),
+        };
+        limit.is_some_and(|limit| grew_over(limit, before, after))
     }
 
     /// The store knows of a tracked message before it leaves: what cannot be recorded is not tracked. It knows
@@ -444,7 +503,7 @@ impl Conversation {
         rewritten: Rewritten,
         content: &Arc<Vec<u8>>,
     ) -> Rewritten {
-        if !rewritten.is_tracked() && !submission.kept {
+        if !rewritten.leaves_tokens() && !submission.kept {
             return rewritten;
         }
         let record = record_of(submission, chosen, &rewritten, None);
@@ -460,10 +519,7 @@ impl Conversation {
     /// What goes on top. Nothing where there is no header for it to stand on: a text without one, or one that
     /// begins with a continuation line, which would go on with our field.
     fn trace(&self, submission: &Submission, rewritten: &Rewritten, greeting: &Greeting) -> Vec<u8> {
-        let content = &rewritten.content;
-        let has_header =
-            mime::header_end(content) > 0 && !content.starts_with(b" ") && !content.starts_with(b"\t");
-        if !has_header {
+        if !takes_fields_on_top(&rewritten.content) {
             return vec![];
         }
         let mut trace = received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at);
@@ -479,13 +535,14 @@ impl Conversation {
         &mut self,
         submission: &Submission,
         received: &[u8],
-        content: &Arc<Vec<u8>>,
+        rewritten: &Rewritten,
     ) -> Option<Reply> {
         if submission.kept {
             return None;
         }
         let Some((_, provider)) = &mut self.provider else { return Some(out_of_order()) };
-        match send_content(provider, received, content).await {
+        let on_top = [received, &rewritten.on_top].concat();
+        match send_content(provider, &on_top, &rewritten.content).await {
             Err(error) if self.may_keep(submission.route, &error) => None,
             answer => Some(self.answer(submission.route, answer)),
         }
@@ -508,7 +565,8 @@ impl Conversation {
         }
         let copies = self.copies(&submission, chosen, &rewritten);
         let handed_on = if copies == Copies::Shared { &rewritten.content } else { content };
-        let reply = self.relay.take_over(&submission, copies, received, handed_on).await;
+        let on_top = [received, &rewritten.on_top].concat();
+        let reply = self.relay.take_over(&submission, copies, &on_top, handed_on).await;
         if reply.is_positive() {
             event::queued(&submission, &rewritten, started.elapsed());
         } else {
@@ -520,7 +578,7 @@ impl Conversation {
 
     /// One copy for each recipient, if the route makes some and there is anything to tell them apart by.
     fn copies(&self, submission: &Submission, chosen: &Chosen, rewritten: &Rewritten) -> Copies {
-        if self.makes_copies(submission) && rewritten.is_tracked() {
+        if self.makes_copies(submission) && rewritten.leaves_tokens() {
             Copies::Each { choice: self.trackable(submission, chosen.choice).0 }
         } else {
             Copies::Shared
@@ -553,6 +611,36 @@ impl Conversation {
         may
     }
 
+    /// A recipient who is to get no mail of this sender's: the record of the message says so.
+    fn left_out(&mut self, refusal: Reply, forward_path: ForwardPath, parameters: RcptParameters) -> Reply {
+        let Some(transaction) = &mut self.transaction else { return out_of_order() };
+        event::left_out(&transaction.sender, &forward_path);
+        transaction.suppressed = true;
+        transaction.answered(&refusal, forward_path, parameters);
+        match self.relay.settings.on_suppressed {
+            OnSuppressed::Refuse => refusal,
+            OnSuppressed::Skip => Reply::of(250, "2.1.5", format!("Left out: {}", refusal.text())),
+        }
+    }
+
+    /// Everybody was left out. 250 would say that somebody has the message.
+    async fn nobody_left(
+        &mut self,
+        submission: &Submission,
+        content: Arc<Vec<u8>>,
+        started: Instant,
+    ) -> Reply {
+        self.reset().await;
+        let reply = Reply::of(
+            550,
+            "5.7.1",
+            "Nobody is left to send it to: every recipient is to get no mail of yours",
+        );
+        let rewritten = Rewritten::untouched(content, Some(Reason::RecipientSuppressed));
+        self.record(submission, &Chosen::nothing(), &rewritten, &reply, started).await;
+        reply
+    }
+
     /// From here on we answer ourselves.
     fn keep(&mut self) {
         self.provider = None;
@@ -574,8 +662,8 @@ impl Conversation {
         let took = started.elapsed();
         event::handed_off(submission, rewritten, reply, took);
         let recorded = async {
-            // What is tracked was announced: only the outcome is new.
-            if rewritten.is_tracked() {
+            // What was announced is known: only the outcome is new.
+            if rewritten.leaves_tokens() {
                 let last_word = (reply.code().get(), reply.text(), self.relay.clock.now());
                 let (id, recipients) = (submission.id, vec![]);
                 return store.record_outcome(MessageOutcome { id, recipients, reply: Some(last_word) }).await;

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::door::Relay;
 use crate::event;
+use crate::newly_queued::Fresh;
 use crate::settings::{Retry, Route, RouteLogin};
 use fairness::Turns;
 use gate::{Closed, Gate, Place};
@@ -38,8 +39,12 @@ pub struct Dispatcher {
     /// Found due, and not yet at work.
     found: Vec<QueuedMessage>,
     found_at: Option<Instant>,
-    /// There may be more, and it is too soon to look.
-    look_soon: bool,
+    /// The last look found nothing to do.
+    found_nothing: bool,
+    /// Of those found, the ones that are in memory still.
+    fresh: HashMap<RelayId, Fresh>,
+    /// There may be more, and it is too soon to look for so long.
+    look_in: Option<Duration>,
     at_work: BTreeSet<RelayId>,
     /// Not to be tried before then: the queue could not give them, or something in here failed.
     resting: BTreeMap<RelayId, Timestamp>,
@@ -47,6 +52,8 @@ pub struct Dispatcher {
     unknown: BTreeSet<String>,
     turns: Turns,
     swept_at: Timestamp,
+    /// How often the queue had been flushed when that was looked at.
+    flushes: u64,
 }
 
 /// What the dispatcher and its tasks share.
@@ -93,7 +100,8 @@ const LOOKED_AT: u32 = 256;
 const MOST_AT_WORK: usize = 64;
 /// What was found is looked up again after this, if the queue has changed: new mail of a sender who had none.
 const FOUND_IS_OLD: Duration = Duration::from_millis(100);
-/// Under load what came in meanwhile is looked up together: a look costs as much for one as for ten.
+/// Under load what came in meanwhile is looked up together: a look costs as much for one as for ten. What comes in
+/// here is not found by a look at all ([`crate::newly_queued`]), so one that found nothing is not repeated so soon.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// The clock may be set, or the machine sleep.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -133,12 +141,15 @@ impl Dispatcher {
             }),
             found: vec![],
             found_at: None,
-            look_soon: false,
+            found_nothing: false,
+            fresh: HashMap::new(),
+            look_in: None,
             at_work: BTreeSet::new(),
             resting: BTreeMap::new(),
             unknown: BTreeSet::new(),
             turns: Turns::default(),
             swept_at: beginning,
+            flushes: 0,
         })
     }
 
@@ -155,10 +166,12 @@ impl Dispatcher {
     /// Until `ending` is true and what was under way then is finished and written down.
     pub async fn run(mut self) {
         let (mut ending, bell) = (self.shared.ending.clone(), self.shared.bell.clone());
+        let relay = self.shared.relay.clone();
         let mut changed = self.shared.queue.changed();
         let mut tasks: JoinSet<Done> = JoinSet::new();
         let mut by_task = HashMap::new();
         let mut is_new = true;
+        self.flushes = self.shared.queue.flushes().await.unwrap_or(0);
         loop {
             for (id, task) in self.what_can_start(is_new).await {
                 by_task.insert(tasks.spawn(task).id(), id);
@@ -169,6 +182,7 @@ impl Dispatcher {
                 biased;
                 _ = ending.wait_for(|ending| *ending) => break,
                 Some(ended) = tasks.join_next_with_id() => self.note(ended, &mut by_task),
+                () = relay.newly_queued.some_are_there() => {}
                 Ok(()) = changed.changed() => is_new = true,
                 () = bell.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
@@ -213,10 +227,15 @@ impl Dispatcher {
     async fn what_can_start(&mut self, is_new: bool) -> Vec<(RelayId, Task)> {
         let now = self.shared.now();
         self.resting.retain(|_, until| now < *until);
+        if is_new {
+            self.heed_flush(now).await;
+        }
         let mut tasks = self.sweep(now).await;
-        let is_old = self.found_at.is_none_or(|at| at.elapsed() >= FOUND_IS_OLD);
+        self.take_newly_queued();
+        let since = self.found_at.map_or(Duration::MAX, |at| at.elapsed());
+        let is_old = since >= FOUND_IS_OLD;
         let mut may_look = true;
-        self.look_soon = false;
+        self.look_in = None;
         if is_new && is_old {
             self.look(now).await;
             may_look = false;
@@ -235,13 +254,16 @@ impl Dispatcher {
             }
             if let Some((message, place)) = self.next(now) {
                 self.at_work.insert(message.id);
-                let task = self.shared.clone().work(message.id, message.upstream, place);
+                let newly_queued = self.shared.relay.newly_queued.found(message.id);
+                let fresh = newly_queued.or(self.fresh.remove(&message.id));
+                let task = self.shared.clone().work(message.id, message.upstream, fresh, place);
                 tasks.push((message.id, Box::pin(task)));
             } else if may_look && (self.found.is_empty() || is_old) {
                 // What was found is at work, or behind closed gates: there may be others behind it.
                 may_look = false;
-                self.look_soon = self.found_at.is_some_and(|at| at.elapsed() < LOOK_PAUSE);
-                if self.look_soon {
+                let pause = if self.found_nothing { FOUND_IS_OLD } else { LOOK_PAUSE };
+                self.look_in = pause.checked_sub(since).filter(|left| !left.is_zero());
+                if self.look_in.is_some() {
                     break;
                 }
                 self.look(now).await;
@@ -250,6 +272,20 @@ impl Dispatcher {
             }
         }
         tasks
+    }
+
+    /// Somebody wants everything tried at once: then also providers that were away are asked now.
+    async fn heed_flush(&mut self, now: Timestamp) {
+        let pausing =
+            || self.shared.upstreams.values().map(|outlet| &outlet.gate).filter(|gate| gate.is_pausing(now));
+        if pausing().next().is_none() {
+            return;
+        }
+        if let Ok(flushes) = self.shared.queue.flushes().await
+            && flushes != std::mem::replace(&mut self.flushes, flushes)
+        {
+            pausing().for_each(|gate| gate.ask_now());
+        }
     }
 
     /// How many may be at work, as far as writing down what comes of it goes.
@@ -276,10 +312,23 @@ impl Dispatcher {
         Some((message, place))
     }
 
+    /// What is in memory still stands in line with what is found. What has no room there will be found.
+    fn take_newly_queued(&mut self) {
+        for fresh in self.shared.relay.newly_queued.take() {
+            let id = fresh.message.id;
+            if self.found.len() < LOOKED_AT as usize && self.found.iter().all(|found| found.id != id) {
+                self.found.push(fresh.message.clone());
+                self.fresh.insert(id, fresh);
+            }
+        }
+    }
+
     async fn look(&mut self, now: Timestamp) {
         let closed = self.closed(now);
         self.found = self.due(now, &closed).await;
         self.found_at = Some(Instant::now());
+        self.found_nothing = self.found.is_empty();
+        self.fresh.retain(|id, _| self.found.iter().any(|found| found.id == *id));
         let upstreams = &self.shared.upstreams;
         for message in self.found.extract_if(.., |message| !upstreams.contains_key(&message.upstream)) {
             if self.unknown.insert(message.upstream.clone()) {
@@ -289,7 +338,8 @@ impl Dispatcher {
     }
 
     async fn due(&self, now: Timestamp, closed: &[String]) -> Vec<QueuedMessage> {
-        let busy: Vec<RelayId> = self.at_work.iter().chain(self.resting.keys()).copied().collect();
+        let mut busy = self.shared.relay.newly_queued.ids();
+        busy.extend(self.at_work.iter().chain(self.resting.keys()));
         match self.shared.queue.due_but_for(closed, now, LOOKED_AT, &busy).await {
             Ok(found) => found,
             Err(error) => {
@@ -327,6 +377,7 @@ impl Dispatcher {
             {
                 // There may be more of them.
                 self.swept_at = Timestamp::from_unix_millis(i64::MIN);
+                self.shared.relay.newly_queued.found(message.id);
                 tasks.push((message.id, Box::pin(self.shared.clone().grow_old(message.id))));
             }
         }
@@ -339,8 +390,8 @@ impl Dispatcher {
         if self.shared.records.are_waiting() {
             self.shared.records.retry_in_turn();
         }
-        if self.look_soon {
-            return LOOK_PAUSE;
+        if let Some(look_in) = self.look_in {
+            return look_in;
         }
         if !self.at_work.is_empty() {
             return SLEEP_AT_WORK;

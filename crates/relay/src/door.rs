@@ -9,7 +9,9 @@ use upstream::Pool;
 
 use crate::conversation::Conversation;
 use crate::identity::Identity;
+use crate::newly_queued::NewlyQueued;
 use crate::passwords::{PasswordError, Passwords};
+use crate::sender_addresses::SenderAddresses;
 use crate::settings::Settings;
 use crate::throttle::Throttle;
 
@@ -20,11 +22,14 @@ pub struct Relay {
     pub(crate) store: Arc<dyn Store>,
     /// Where mail waits for its provider, if it may.
     pub(crate) queue: Option<Arc<dyn Queue>>,
+    /// What was put into it just now.
+    pub(crate) newly_queued: NewlyQueued,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) passwords: Passwords,
     /// Of each route, in their order.
     pub(crate) pools: Vec<Pool>,
     pub(crate) throttle: Throttle,
+    pub(crate) sender_addresses: SenderAddresses,
     /// How many messages are rewritten at once: more than there are cores would only all be late.
     pub(crate) rewriting_turns: Arc<Semaphore>,
     made_without_random: AtomicU64,
@@ -70,10 +75,12 @@ impl Relay {
             keys,
             store,
             queue,
+            newly_queued: NewlyQueued::default(),
             clock,
             passwords,
             pools,
             throttle,
+            sender_addresses: SenderAddresses::default(),
             rewriting_turns,
             made_without_random,
         })

@@ -86,6 +86,15 @@ pub(crate) fn queued(submission: &Submission, rewritten: &Rewritten, took: Durat
     );
 }
 
+/// The sender may not write to this recipient, who said so or whom the operator put on the list.
+pub(crate) fn left_out(sender: &str, recipient: &impl ToString) {
+    tracing::info!(
+        sender = %address(sender),
+        recipient = %address(&recipient.to_string()),
+        "a recipient is left out: he is to get no mail of this sender's"
+    );
+}
+
 /// The queue did not take a message; the client heard 4yz.
 pub(crate) fn not_queued(id: RelayId, error: &StoreError) {
     tracing::error!(%id, %error, hint = error.hint().unwrap_or_default(), "the queue did not take a message");
@@ -118,6 +127,13 @@ pub(crate) fn not_recorded(id: RelayId, error: &impl Debug) {
     tracing::error!(%id, ?error, "the outcome of a handoff was not recorded");
 }
 
+pub(crate) fn address_not_noted(error: &impl Debug) {
+    tracing::warn!(
+        ?error,
+        "where a sender submits from was not noted: own opens may be taken for a reader's"
+    );
+}
+
 pub(crate) fn choice_not_saved(id: RelayId) {
     tracing::warn!(%id, "the sender's choice was not saved as his default");
 }
@@ -143,7 +159,7 @@ pub(crate) fn upstream_failed(name: &str, error: &HandoffError) {
     tracing::warn!(upstream = name, %error, hint = error.hint().unwrap_or_default(), "handoff failed");
 }
 
-/// One line for each handoff out of the queue.
+/// One line for each handoff out of the queue, always with the same fields.
 pub(crate) fn dispatched(
     message: &QueuedMessage,
     counts: [usize; 3],
@@ -151,19 +167,10 @@ pub(crate) fn dispatched(
     took: Duration,
 ) {
     let [handed_on, failed, waiting] = counts;
-    if handed_on + failed == 0 {
-        let (code, reply) = answer.map_or((0, ""), |answer| (answer.code, answer.text.as_str()));
-        tracing::info!(
-            id = %message.id,
-            sender = %address(&message.sender),
-            upstream = %message.upstream,
-            waiting,
-            code,
-            reply,
-            "not handed on yet: will be tried again"
-        );
-        return;
-    }
+    let what = match handed_on + failed {
+        0 => "not handed on yet: will be tried again",
+        _ => "handed on from the queue",
+    };
     tracing::info!(
         id = %message.id,
         sender = %address(&message.sender),
@@ -174,7 +181,7 @@ pub(crate) fn dispatched(
         code = answer.map_or(0, |answer| answer.code),
         reply = answer.map_or("", |answer| answer.text.as_str()),
         ms = took.as_millis(),
-        "handed on from the queue"
+        "{what}"
     );
 }
 

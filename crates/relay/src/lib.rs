@@ -17,18 +17,22 @@ mod feedback;
 mod history;
 mod identity;
 mod in_time;
+mod newly_queued;
 mod notification;
 mod passwords;
 mod provider;
 mod recording;
 mod rewriting;
 mod rewritten;
+mod sender_addresses;
 mod senders_own;
 mod settings;
 mod seven_bit;
+mod suppressing;
 mod taking_over;
 mod throttle;
 mod trace;
+mod unsubscribing;
 
 pub use asked::{Asked, Wish, without_control_fields};
 pub use choosing::Chosen;
@@ -41,7 +45,7 @@ pub use passwords::{PasswordError, hash_password, new_app_password};
 pub use rewriting::{Tracking, rewrite, rewrite_unless};
 pub use rewritten::Rewritten;
 pub use settings::{
-    ConfiguredSender, Delivery, LoginOrder, OnDkim, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin,
-    Settings,
+    AddUnsubscribe, ConfiguredSender, Delivery, LoginOrder, OnDkim, OnSuppressed, OnUnavailable, Rate, Retry,
+    Rewriting, Route, RouteLogin, Settings, TrackingDomain,
 };
 pub use throttle::LoginLimits;

@@ -23,6 +23,8 @@ pub(crate) struct Submission {
     pub(crate) recipients: Vec<RecipientRecord>,
     /// It goes into the queue.
     pub(crate) kept: bool,
+    /// A recipient was left out who is to get no mail of this sender's.
+    pub(crate) suppressed: bool,
     /// The provider's name in the configuration.
     pub(crate) upstream: String,
     pub(crate) route: usize,

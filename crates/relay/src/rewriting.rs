@@ -88,7 +88,9 @@ struct Followed<'a> {
 
 impl<'a> Parts<'a> {
     fn follow(raw: &[u8], located: &'a Located, tracking: &Tracking, given_up: &dyn Fn() -> bool) -> Self {
-        let base_urls = [tracking.base_url.clone(), in_other_scheme(&tracking.base_url)];
+        let base_urls = std::iter::once(&tracking.base_url).chain(tracking.rewriting.other_base_urls.iter());
+        let base_urls: Vec<String> =
+            base_urls.flat_map(|base| [base.clone(), in_other_scheme(base)]).collect();
         let history = OwnHistory { keys: &tracking.keys, base_urls: &base_urls };
         // Long ones are wrapped into encoded words by programs that know no better.
         let list_unsubscribe = mime::field_bodies(raw, "List-Unsubscribe");

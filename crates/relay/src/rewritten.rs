@@ -18,13 +18,15 @@ pub struct Rewritten {
     pub reasons: Vec<Reason>,
     /// Why something was not done, part by part.
     pub parts: Vec<PartNote>,
+    /// Fields that go on top of the content.
+    pub on_top: Vec<u8>,
 }
 
 impl Rewritten {
     /// The message as it came, and why.
     pub fn untouched(content: Arc<Vec<u8>>, reason: Option<Reason>) -> Self {
         let reasons = reason.into_iter().collect();
-        Self { content, pixel: false, history: false, links: vec![], reasons, parts: vec![] }
+        Self { content, pixel: false, history: false, links: vec![], reasons, parts: vec![], on_top: vec![] }
     }
 
     /// How many links lead through us.
@@ -35,6 +37,11 @@ impl Rewritten {
     /// Will anything of it be seen again?
     pub fn is_tracked(&self) -> bool {
         self.pixel || self.links_tracked() > 0
+    }
+
+    /// Does the store have to know the message, for what may come of it?
+    pub(crate) fn leaves_tokens(&self) -> bool {
+        self.is_tracked() || self.reasons.contains(&Reason::UnsubscribeAdded)
     }
 
     /// One more reason, unless it is there already.

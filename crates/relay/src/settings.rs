@@ -17,6 +17,8 @@ pub struct Settings {
     pub tracking_enabled: bool,
     /// Where pixels and tracked links point, without a slash at the end.
     pub base_url: String,
+    /// Other names of the same endpoint, for some senders: the first that matches.
+    pub domains: Vec<TrackingDomain>,
     /// The header field a client may set; always removed.
     pub track_field: String,
     /// A login may end in `/none`, `/opens` or `/links`.
@@ -37,6 +39,10 @@ pub struct Settings {
     pub about_field: bool,
     /// What is put where, and which links stay as they are.
     pub rewriting: Rewriting,
+    /// Where an unsubscribe may also be mailed to, beside the one click.
+    pub unsubscribe_mailto: Option<String>,
+    /// What happens to mail for one who is to get none of this sender's.
+    pub on_suppressed: OnSuppressed,
     /// After this a message goes out as it came.
     pub rewrite_time: Duration,
     /// Where a login is looked for, in this order.
@@ -58,6 +64,17 @@ pub struct Rewriting {
     pub position: PixelPosition,
     /// Bare links in text parts are wrapped too.
     pub plain_text: bool,
+    /// Further base URLs under which our own links stand in quoted mail: of other senders, of earlier days.
+    pub other_base_urls: Arc<Vec<String>>,
+}
+
+/// Where some senders' pixels and tracked links point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackingDomain {
+    /// Whose mail.
+    pub senders: Vec<AddressPattern>,
+    /// Without a slash at the end.
+    pub base_url: String,
 }
 
 /// One place where a login may be known.
@@ -109,6 +126,30 @@ pub struct Route {
     pub retry: Retry,
     /// No more queued messages than this.
     pub rate: Option<Rate>,
+    /// Which messages get a one-click unsubscribe.
+    pub unsubscribe: AddUnsubscribe,
+}
+
+/// Which messages get a one-click unsubscribe (RFC 8058).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddUnsubscribe {
+    /// None.
+    #[default]
+    Off,
+    /// Those that leave with a pixel or tracked links.
+    WhenTracked,
+    /// Every one.
+    Always,
+}
+
+/// What happens to mail for one who is to get none of this sender's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnSuppressed {
+    /// The client hears 550.
+    #[default]
+    Refuse,
+    /// He is left out, and the record of the message says so.
+    Skip,
 }
 
 /// When the client hears 250.
@@ -215,6 +256,7 @@ impl Route {
             fan_out_most: 20,
             retry: Retry::default(),
             rate: None,
+            unsubscribe: AddUnsubscribe::default(),
         }
     }
 }
@@ -231,7 +273,21 @@ impl Default for Retry {
 
 impl Default for Rewriting {
     fn default() -> Self {
-        Self { rules: Arc::default(), position: PixelPosition::Auto, plain_text: false }
+        Self {
+            rules: Arc::default(),
+            position: PixelPosition::Auto,
+            plain_text: false,
+            other_base_urls: Arc::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Where this sender's pixels and tracked links point.
+    pub fn base_url_for(&self, sender: &str) -> &str {
+        let own =
+            self.domains.iter().find(|domain| domain.senders.iter().any(|pattern| pattern.matches(sender)));
+        own.map_or(&self.base_url, |domain| &domain.base_url)
     }
 }
 
@@ -242,6 +298,7 @@ impl Settings {
             hostname: "relay.example".into(),
             tracking_enabled: true,
             base_url: "https://t.example.com".into(),
+            domains: vec![],
             track_field: "X-Waxseal-Track".into(),
             login_suffix: true,
             sticky: true,
@@ -252,6 +309,8 @@ impl Settings {
             keep_subjects: true,
             about_field: false,
             rewriting: Rewriting::default(),
+            unsubscribe_mailto: None,
+            on_suppressed: OnSuppressed::default(),
             rewrite_time: Duration::from_secs(2),
             login_order: vec![LoginOrder::Local],
             login_limits: LoginLimits { failures: 5, per: Duration::from_mins(15) },

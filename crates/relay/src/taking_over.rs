@@ -21,8 +21,15 @@ impl Relay {
         let Some(queue) = &self.queue else { return not_now() };
         let content = Arc::new([received, content].concat());
         let message = queued(submission, copies, content.len() as u64);
-        match queue.put(NewMessage { message, content }).await {
-            Ok(()) => Reply::of(250, "2.0.0", format!("Queued as {}", submission.id)),
+        let new = NewMessage { message: message.clone(), content: content.clone() };
+        let expected = self.newly_queued.expect(&new);
+        match queue.put(new).await {
+            Ok(()) => {
+                if let Some(expected) = expected {
+                    expected.is_there(message, content);
+                }
+                Reply::of(250, "2.0.0", format!("Queued as {}", submission.id))
+            }
             Err(error) => {
                 event::not_queued(submission.id, &error);
                 if error.no_room() { no_room() } else { not_now() }

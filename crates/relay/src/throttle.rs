@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use envelope::{Clock, Timestamp};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::event;
 
@@ -15,7 +15,7 @@ use crate::event;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoginLimits {
     /// Of one login from one address. From one address in all, and of one login from all addresses that never
-    /// proved it, four times as many.
+    /// proved it, four times as many; then those are looked at slowly.
     pub failures: u32,
     /// Within this time, from the first of them.
     pub per: Duration,
@@ -23,8 +23,10 @@ pub struct LoginLimits {
 
 /// Limits guessing before any hash is computed and any provider asked.
 ///
-/// Who guesses at somebody's login from elsewhere does not lock that person out: an address from which a login
-/// was right before is only ever limited for that login by its own failures. Addresses of IPv6 count by their /64.
+/// Who guesses at somebody's login from elsewhere does not lock that person out. An address from which a login
+/// was right before is only ever limited for that login by its own failures. Others of its network (/24, or /48 of
+/// IPv6) have a limit of their own. And from where it never was right, a login that is guessed at is looked at
+/// slowly rather than not at all: one at a time, with a few that wait. Addresses of IPv6 count by their /64.
 /// Logins and addresses are kept as hashes under a random key, so that their length costs nothing and nobody
 /// can choose them to collide.
 pub(crate) struct Throttle {
@@ -32,6 +34,7 @@ pub(crate) struct Throttle {
     clock: Arc<dyn Clock>,
     hasher: RandomState,
     ledger: Mutex<Ledger>,
+    slow: SlowLanes,
     /// An attempt has ended.
     ended: Notify,
 }
@@ -41,6 +44,7 @@ struct Ledger {
     by_pair: Table,
     by_address: Table,
     by_login: Table,
+    /// Customers with a login, and networks with a login.
     proven: Proven,
 }
 
@@ -57,6 +61,15 @@ struct Keys {
     /// `None` for this machine: who sits here in front of many people must not be limited as one.
     address: Option<u64>,
     login: u64,
+    /// One login from one network. Where that login was right, this takes the place of `login`.
+    near: u64,
+}
+
+/// Why a login is not looked at now.
+enum Refusal {
+    Limited(Wait),
+    /// Only for what others guess at it.
+    Slow,
 }
 
 /// Not before this time has passed.
@@ -69,12 +82,19 @@ const IN_ALL: u32 = 4;
 const MOST_ENTRIES: usize = 20_000;
 /// How long others of the same address or login that are being looked at just now are waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For an address from which a login was right.
+/// For an address, and its network, from which a login was right.
 const PROVEN_FOR: Duration = Duration::from_hours(24 * 30);
 
 impl Throttle {
     pub(crate) fn new(limits: LoginLimits, clock: Arc<dyn Clock>) -> Self {
-        Self { limits, clock, hasher: RandomState::new(), ledger: Mutex::default(), ended: Notify::new() }
+        Self {
+            limits,
+            clock,
+            hasher: RandomState::new(),
+            ledger: Mutex::default(),
+            slow: SlowLanes::default(),
+            ended: Notify::new(),
+        }
     }
 
     /// May this login be looked at now? Each counts until it has ended: a thousand at once are no way around.
@@ -84,51 +104,80 @@ impl Throttle {
             loop {
                 let mut ended = std::pin::pin!(self.ended.notified());
                 ended.as_mut().enable();
-                match self.try_begin(keys) {
-                    Some(Ok(())) => return Ok(Attempt { throttle: self, keys }),
-                    Some(Err(wait)) => return Err(wait),
+                match self.try_begin(keys, Pace::Usual) {
+                    Some(outcome) => return outcome,
                     None => ended.await,
                 }
             }
         };
-        let outcome = timeout(PATIENCE, waiting).await.unwrap_or(Err(Wait(PATIENCE)));
-        outcome.inspect_err(|wait| {
-            if self.is_first_refusal(keys) {
-                event::logins_limited(from, login, wait.0);
-            }
-        })
+        let outcome = timeout(PATIENCE, waiting).await.unwrap_or(Err(Refusal::Limited(Wait(PATIENCE))));
+        let wait = match outcome {
+            Ok(keys) => return Ok(Attempt { throttle: self, keys }),
+            Err(Refusal::Limited(wait)) => wait,
+            Err(Refusal::Slow) => match self.slowly(keys).await {
+                Ok(keys) => return Ok(Attempt { throttle: self, keys }),
+                Err(wait) => wait,
+            },
+        };
+        if self.is_first_refusal(keys) {
+            event::logins_limited(from, login, wait.0);
+        }
+        Err(wait)
+    }
+
+    /// In turn with the others who come for this login from places it was never right from.
+    async fn slowly(&self, keys: Keys) -> Result<Keys, Wait> {
+        let pace = self.limits.per / SLOW_SHARE;
+        let most = if self.has_guessed(keys) { 1 } else { SLOW_WAITING };
+        self.slow.turn(keys.login, pace, most).await?;
+        match self.try_begin(keys, Pace::Slow) {
+            Some(Ok(keys)) => Ok(keys),
+            Some(Err(Refusal::Limited(wait))) => Err(wait),
+            // Others of the same address are being looked at.
+            Some(Err(Refusal::Slow)) | None => Err(Wait(pace)),
+        }
     }
 
     /// `None`: the answer hangs on those that are being looked at.
-    fn try_begin(&self, keys: Keys) -> Option<Result<(), Wait>> {
+    fn try_begin(&self, keys: Keys, pace: Pace) -> Option<Result<Keys, Refusal>> {
         let now = self.clock.now();
         let (limit, in_all) = (self.limits.failures, self.limits.failures.saturating_mul(IN_ALL));
         let per = self.limits.per;
         let mut ledger = self.ledger();
+        let keys = ledger.counted(keys, now);
         let proven = ledger.proven.holds(keys.pair, now);
         let ledger = &mut *ledger;
-        let pair = ledger.by_pair.judge(keys.pair, limit, per, now);
-        let others = if proven {
-            [Judgement::Free; 2]
-        } else {
+        let mut own = ledger.by_pair.judge(keys.pair, limit, per, now);
+        let mut login = Judgement::Free;
+        if !proven {
             let by_address = keys.address.map(|key| ledger.by_address.judge(key, in_all, per, now));
-            [by_address.unwrap_or(Judgement::Free), ledger.by_login.judge(keys.login, in_all, per, now)]
-        };
-        let worst = others.into_iter().fold(pair, Judgement::worse);
-        match worst {
-            Judgement::Limited(until) => return Some(Err(Wait(until.since(now)))),
-            Judgement::Open => return None,
-            Judgement::Free => {}
+            own = own.worse(by_address.unwrap_or(Judgement::Free));
+            login = ledger.by_login.judge(keys.login, in_all, per, now);
+        }
+        match (own, login, pace) {
+            (Judgement::Limited(until), ..) => return Some(Err(Refusal::Limited(Wait(until.since(now))))),
+            (Judgement::Free, Judgement::Free, _) | (Judgement::Free, _, Pace::Slow) => {}
+            (Judgement::Free, Judgement::Limited(_), Pace::Usual) => return Some(Err(Refusal::Slow)),
+            (Judgement::Open, ..) | (Judgement::Free, Judgement::Open, Pace::Usual) => return None,
         }
         for (table, key) in ledger.tables(keys) {
             table.entry(key, per, now).under_way += 1;
         }
-        Some(Ok(()))
+        Some(Ok(keys))
+    }
+
+    /// Who has been wrong lately leaves room for one who has not.
+    fn has_guessed(&self, keys: Keys) -> bool {
+        let (now, per) = (self.clock.now(), self.limits.per);
+        let ledger = self.ledger();
+        let pair = ledger.by_pair.has_failed(keys.pair, per, now);
+        pair || keys.address.is_some_and(|address| ledger.by_address.has_failed(address, per, now))
     }
 
     /// Has the log not heard yet of this address or login?
     fn is_first_refusal(&self, keys: Keys) -> bool {
         let mut ledger = self.ledger();
+        let keys = ledger.counted(keys, self.clock.now());
         let mut first = false;
         for (table, key) in ledger.tables(keys) {
             let times = if key == keys.pair { 1 } else { IN_ALL };
@@ -152,16 +201,22 @@ impl Throttle {
         if outcome == Outcome::Right {
             ledger.by_pair.forgive(keys.pair);
             ledger.proven.note(keys.pair, now);
+            ledger.proven.note(keys.near, now);
         }
         drop(ledger);
         self.ended.notify_waiters();
     }
 
     fn keys(&self, from: IpAddr, login: &str) -> Keys {
-        let from = customer(from);
+        let (from, network) = (customer(from), network(from));
         let login = self.hash(login.to_ascii_lowercase());
         let address = self.hash(from);
-        Keys { pair: self.hash((address, login)), address: (!from.is_loopback()).then_some(address), login }
+        Keys {
+            pair: self.hash((address, login)),
+            address: (!from.is_loopback()).then_some(address),
+            login,
+            near: self.hash(("near", network, login)),
+        }
     }
 
     fn hash(&self, what: impl Hash) -> u64 {
@@ -222,7 +277,20 @@ impl Judgement {
     }
 }
 
+/// How a login is looked at that others guess at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Usual,
+    Slow,
+}
+
 impl Ledger {
+    /// Near where a login was right it is counted apart from what others guess at it.
+    fn counted(&self, keys: Keys, now: Timestamp) -> Keys {
+        let login = if self.proven.holds(keys.near, now) { keys.near } else { keys.login };
+        Keys { login, ..keys }
+    }
+
     fn tables(&mut self, keys: Keys) -> impl Iterator<Item = (&mut Table, u64)> {
         let by_address = keys.address.map(|key| (&mut self.by_address, key));
         [Some((&mut self.by_pair, keys.pair)), by_address, Some((&mut self.by_login, keys.login))]
@@ -257,6 +325,10 @@ impl Table {
             Some(window) if window.failures + window.under_way >= limit => Judgement::Open,
             _ => Judgement::Free,
         }
+    }
+
+    fn has_failed(&self, key: u64, per: Duration, now: Timestamp) -> bool {
+        self.windows.get(&key).is_some_and(|window| window.failures > 0 && !window.is_over(per, now))
     }
 
     /// The window of this key: the one that is on, or one that begins now.
@@ -333,6 +405,95 @@ impl Proven {
                 self.at.remove(&oldest);
             }
         }
+    }
+}
+
+/// One turn in each such part of the time that failures count.
+const SLOW_SHARE: u32 = 60;
+/// Of one login.
+const SLOW_WAITING: u32 = 3;
+/// Of all logins together, and how many logins have a lane.
+const SLOW_WAITING_IN_ALL: u32 = 64;
+const MOST_LANES: usize = 1_000;
+
+/// Those who wait for their turn, by login.
+#[derive(Default)]
+struct SlowLanes {
+    lanes: Mutex<Lanes>,
+}
+
+#[derive(Default)]
+struct Lanes {
+    by_login: HashMap<u64, Lane>,
+    waiting: u32,
+}
+
+struct Lane {
+    /// Not before then. Whoever has this waits for it, the others behind him; one who leaves takes no turn.
+    next: Arc<tokio::sync::Mutex<Instant>>,
+    waiting: u32,
+}
+
+/// A place in a lane; left when dropped.
+struct LanePlace<'a> {
+    lanes: &'a SlowLanes,
+    login: u64,
+    next: Arc<tokio::sync::Mutex<Instant>>,
+}
+
+impl SlowLanes {
+    /// One of at most `most` who wait.
+    async fn turn(&self, login: u64, pace: Duration, most: u32) -> Result<(), Wait> {
+        let place = self.enter(login, pace, most)?;
+        let mut next = place.next.lock().await;
+        tokio::time::sleep_until(*next).await;
+        *next = Instant::now() + pace;
+        Ok(())
+    }
+
+    fn enter(&self, login: u64, pace: Duration, most: u32) -> Result<LanePlace<'_>, Wait> {
+        let now = Instant::now();
+        let mut lanes = self.lanes();
+        if lanes.by_login.len() >= MOST_LANES {
+            let is_over = |lane: &Lane| lane.next.try_lock().is_ok_and(|next| *next <= now);
+            lanes.by_login.retain(|_, lane| lane.waiting > 0 || !is_over(lane));
+        }
+        let has_room = lanes.by_login.len() < MOST_LANES || lanes.by_login.contains_key(&login);
+        if lanes.waiting >= SLOW_WAITING_IN_ALL || !has_room {
+            return Err(Wait(pace));
+        }
+        // Also the first has to wait: whoever guesses has just been told the limit.
+        let fresh = || Lane { next: Arc::new(tokio::sync::Mutex::new(now + pace)), waiting: 0 };
+        let lane = lanes.by_login.entry(login).or_insert_with(fresh);
+        if lane.waiting >= most {
+            return Err(Wait(pace));
+        }
+        lane.waiting += 1;
+        let next = lane.next.clone();
+        lanes.waiting += 1;
+        Ok(LanePlace { lanes: self, login, next })
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for LanePlace<'_> {
+    fn drop(&mut self) {
+        let mut lanes = self.lanes.lanes();
+        lanes.waiting = lanes.waiting.saturating_sub(1);
+        if let Some(lane) = lanes.by_login.get_mut(&self.login) {
+            lane.waiting = lane.waiting.saturating_sub(1);
+        }
+    }
+}
+
+/// The /24 of an IPv4 address, the /48 of one of IPv6: whoever moves within it mostly stays with his provider.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4((address.to_bits() & 0xffff_ff00).into()),
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !(u128::MAX >> 48)).into()),
     }
 }
 
@@ -421,22 +582,129 @@ mod tests {
         assert_eq!(local, 100, "this machine");
     }
 
-    #[tokio::test]
+    /// From as many addresses as it takes, without waiting for a turn.
+    async fn attacked(throttle: &Throttle, login: &str) -> usize {
+        let mut all = 0;
+        for n in 0..200 {
+            for _ in 0..2 {
+                let from = format!("192.0.2.{n}");
+                let looked_at = timeout(Duration::from_millis(1), guess(throttle, &from, login, false)).await;
+                all += usize::from(looked_at == Ok(true));
+            }
+        }
+        all
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn nobody_is_locked_out_from_elsewhere() {
         let (throttle, clock) = throttle();
         assert!(guess(&throttle, "198.51.100.1", "ana", true).await);
         clock.advance(Duration::from_hours(48));
-        let mut all = 0;
-        for n in 0..200 {
-            all += looked_at(&throttle, &format!("192.0.2.{n}"), "ana", 2).await;
-        }
-        assert_eq!(all, 20, "of one login from everywhere");
-        assert!(!guess(&throttle, "203.0.113.9", "ana", true).await, "a new place has to wait");
+        assert_eq!(attacked(&throttle, "ana").await, 20, "of one login from everywhere");
+        // Those who gave up while they waited took no turn with them.
+        let began = Instant::now();
+        assert!(guess(&throttle, "203.0.113.9", "ana", true).await, "a new place has to wait");
+        assert!(began.elapsed() <= PER / SLOW_SHARE, "{:?}", began.elapsed());
+        let began = Instant::now();
+        assert!(guess(&throttle, "203.0.113.9", "ana", true).await, "it is no new place any more");
         for _ in 0..10 {
             assert!(guess(&throttle, "198.51.100.1", "ana", true).await, "where she was before");
         }
         assert_eq!(looked_at(&throttle, "198.51.100.1", "ana", 10).await, 5, "not without a limit");
         assert!(guess(&throttle, "192.0.2.1", "bo", true).await);
+        assert_eq!(began.elapsed(), Duration::ZERO, "none of these waited");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn near_where_a_login_was_right_nobody_waits_for_what_others_guess() {
+        let (throttle, clock) = throttle();
+        assert!(guess(&throttle, "198.51.100.1", "ana", true).await);
+        assert!(guess(&throttle, "2001:db8:7:1::1", "ana", true).await);
+        clock.advance(Duration::from_hours(24 * 29));
+        attacked(&throttle, "ana").await;
+        let began = Instant::now();
+        for near in ["198.51.100.250", "2001:db8:7:ffff::9"] {
+            assert!(guess(&throttle, near, "ana", true).await, "{near}");
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        for far in ["198.51.101.1", "2001:db8:8::1"] {
+            assert!(guess(&throttle, far, "ana", true).await, "{far}");
+        }
+        assert!(began.elapsed() >= PER / SLOW_SHARE, "those had to wait");
+        // Who guesses from there has a limit too, and counts apart.
+        let mut near = 0;
+        for n in 100..200 {
+            let from = format!("198.51.100.{n}");
+            let guess = guess(&throttle, &from, "ana", false);
+            near += usize::from(timeout(Duration::from_millis(1), guess).await == Ok(true));
+        }
+        assert_eq!(near, 20);
+        // After a month it is a place like any other.
+        clock.advance(Duration::from_hours(24 * 31));
+        attacked(&throttle, "ana").await;
+        let began = Instant::now();
+        assert!(guess(&throttle, "198.51.100.251", "ana", true).await);
+        assert!(began.elapsed() > Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guessing_slowly_is_bounded_in_number_and_in_those_who_wait() {
+        let (throttle, _) = throttle();
+        let throttle = Arc::new(throttle);
+        assert_eq!(attacked(&throttle, "ana").await, 20);
+        tokio::time::advance(PER).await;
+        let began = Instant::now();
+        let mut guesses = tokio::task::JoinSet::new();
+        for n in 0..500_u32 {
+            let throttle = throttle.clone();
+            guesses.spawn(async move {
+                let from = format!("203.0.{}.{}", n / 250, n % 250);
+                guess(&throttle, &from, "ana", false).await
+            });
+        }
+        let looked_at = guesses.join_all().await.into_iter().filter(|looked_at| *looked_at).count();
+        // The first had a turn at once, and its place was free again.
+        assert!((3..=4).contains(&looked_at), "{looked_at}: the others were told to come again");
+        assert!(began.elapsed() <= (PER / SLOW_SHARE) * SLOW_WAITING, "{:?}", began.elapsed());
+        // Its own failures limit an address as ever.
+        let mut own = 0;
+        for _ in 0..20 {
+            own += usize::from(guess(&throttle, "203.0.114.1", "ana", false).await);
+        }
+        assert_eq!(own, 5);
+        let lanes = throttle.slow.lanes();
+        assert_eq!((lanes.waiting, lanes.by_login.values().map(|lane| lane.waiting).sum::<u32>()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_attacked_gets_in_within_minutes_while_the_attack_goes_on() {
+        let (throttle, _) = throttle();
+        let throttle = Arc::new(throttle);
+        attacked(&throttle, "ana").await;
+        // More places than any limit allows, and each tries again as soon as it may.
+        let mut attackers = tokio::task::JoinSet::new();
+        for n in 0..20_u32 {
+            let throttle = throttle.clone();
+            attackers.spawn(async move {
+                loop {
+                    let from = format!("10.0.{n}.1");
+                    if !guess(&throttle, &from, "ana", false).await {
+                        tokio::time::sleep(Duration::from_millis(u64::from(20_000 + n * 7))).await;
+                    }
+                }
+            });
+        }
+        tokio::time::sleep(Duration::from_mins(6)).await;
+        let began = Instant::now();
+        let mut tries = 0;
+        while !guess(&throttle, "203.0.113.9", "ana", true).await {
+            tries += 1;
+            // As a mail program does: again, at no particular moment.
+            tokio::time::sleep(Duration::from_millis(10_000 + tries * 1_301)).await;
+            assert!(began.elapsed() < Duration::from_mins(3), "after {tries} tries");
+        }
+        println!("in after {tries} tries, {:?}", began.elapsed());
+        attackers.abort_all();
     }
 
     #[tokio::test]

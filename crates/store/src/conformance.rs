@@ -35,6 +35,7 @@ pub(crate) async fn holds(fresh: impl AsyncFn() -> Arc<dyn Store>) {
     crate::submissions::conformance::holds(&fresh).await;
     crate::revocation::conformance::holds(&fresh).await;
     crate::suppression::conformance::holds(&fresh).await;
+    crate::api_token::conformance::holds(&fresh).await;
     crate::settling::conformance::holds(&fresh).await;
     crate::privacy::conformance::holds(&fresh).await;
 }

@@ -7,6 +7,7 @@ mod store;
 
 mod queue;
 
+mod api_token;
 mod app_password;
 mod choice;
 mod event;
@@ -37,6 +38,7 @@ mod conformance;
 #[cfg(test)]
 mod samples;
 
+pub use api_token::{ApiToken, ApiTokens, MOST_API_TOKENS};
 pub use app_password::AppPassword;
 pub use choice::{ChoiceOrigin, SavedChoice};
 pub use error::StoreError;
@@ -54,7 +56,7 @@ pub use queue::{
     Copies, Footing, NewMessage, Queue, QueueCounts, QueueState, QueuedMessage, QueuedRecipient,
     RecipientOutcome, RecipientState, SqliteQueue,
 };
-pub use recorder::{Figures, Recorded, Recorder};
+pub use recorder::{Figures, Recorded, Recorder, Screen};
 pub use revocation::{MOST_REVOCATIONS, Revocation, Revocations, StoredRevocation};
 pub use sender::SenderRecord;
 pub use settling::{EvidenceRule, Settlement, Settling};

@@ -129,6 +129,11 @@ pub(crate) fn queue_gone(database: &Path) {
     );
 }
 
+/// Their rows are lost, and the files say whose they are.
+pub(crate) fn queue_contents_set_aside(count: usize) {
+    tracing::error!(count, "large messages without a row are set aside: see `waxseal queue list`");
+}
+
 pub(crate) fn queue_contents_without_message(count: usize, folder: &Path) {
     tracing::error!(
         count,

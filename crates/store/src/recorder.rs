@@ -1,8 +1,9 @@
 mod figures;
+mod screen;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore};
@@ -14,6 +15,7 @@ use crate::{Event, Journal, Store, StoreError, log};
 use figures::{Counters, count};
 
 pub use figures::Figures;
+pub use screen::Screen;
 
 /// Records events: in the store, or in the journal when the store does not answer.
 ///
@@ -42,6 +44,7 @@ struct Shared {
     replaying: Mutex<()>,
     in_background: AtomicBool,
     counters: Counters,
+    screen: OnceLock<Arc<dyn Screen>>,
 }
 
 /// How long a pixel's answer waits for the store (decision 0004).
@@ -69,6 +72,7 @@ impl Recorder {
             replaying: Mutex::default(),
             in_background: AtomicBool::new(false),
             counters: Counters::default(),
+            screen: OnceLock::new(),
         }))
     }
 
@@ -84,6 +88,25 @@ impl Recorder {
             Recorded::Lost => &counters.lost,
         });
         recorded
+    }
+
+    /// What goes from the journal to the store is looked at by `screen`. To be said once, before the first replay.
+    pub fn screen_with(&self, screen: Arc<dyn Screen>) {
+        let _ = self.0.screen.set(screen);
+    }
+
+    /// Records an event of which it is not known yet how much may be kept: it goes to the journal, and from there,
+    /// looked at again, to the store. Returns when it is on disk.
+    pub async fn record_later(&self, event: Event) -> Recorded {
+        let (shared, counters) = (&self.0, &self.0.counters);
+        if shared.append(&event).await.is_ok() {
+            shared.replay_in_background();
+            count(&counters.journaled);
+            return Recorded::Journaled;
+        }
+        log::event_lost(event.id, event.message);
+        count(&counters.lost);
+        Recorded::Lost
     }
 
     /// Whoever called [`Recorder::record`] did not wait for its end.
@@ -191,9 +214,19 @@ impl Shared {
     async fn commit_together(&self, events: Vec<Event>, segment: &mut Segment) -> Result<(), StoreError> {
         let mut writes = JoinSet::new();
         for event in events {
-            let (store, id) = (self.store.clone(), event.id);
+            let (store, screen, id) = (self.store.clone(), self.screen.get().cloned(), event.id);
+            let looked_at = async move {
+                let event = match screen {
+                    Some(screen) => screen.screen(event).await?,
+                    None => Some(event),
+                };
+                match event {
+                    Some(event) => store.record_event(event).await,
+                    None => Ok(()),
+                }
+            };
             writes.spawn(async move {
-                let committed = timeout(REPLAY_PATIENCE, store.record_event(event)).await;
+                let committed = timeout(REPLAY_PATIENCE, looked_at).await;
                 (id, committed.unwrap_or(Err(StoreError::TimedOut)))
             });
         }

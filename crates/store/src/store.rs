@@ -3,8 +3,9 @@ use envelope::{Choice, RelayId, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
-    AppPassword, Event, FeedbackLog, MessageFilter, MessageOutcome, MessageRecord, MessageSummary, Privacy,
-    Revocations, SavedChoice, SenderRecord, Settling, StoreError, StoredEvent, Submissions, Suppressions,
+    ApiTokens, AppPassword, Event, FeedbackLog, MessageFilter, MessageOutcome, MessageRecord, MessageSummary,
+    Privacy, Revocations, SavedChoice, SenderRecord, Settling, StoreError, StoredEvent, Submissions,
+    Suppressions,
 };
 
 /// As many app passwords of one login are looked at: each costs a wrong guess some microseconds.
@@ -16,7 +17,7 @@ pub const MOST_APP_PASSWORDS: u32 = 100;
 /// may still be committed later.
 #[async_trait]
 pub trait Store:
-    Settling + FeedbackLog + Submissions + Revocations + Suppressions + Privacy + Send + Sync
+    Settling + FeedbackLog + Submissions + Revocations + Suppressions + Privacy + ApiTokens + Send + Sync
 {
     /// Writes a message, its recipients and its links over whatever was known under the same id.
     async fn record_message(&self, record: MessageRecord) -> Result<(), StoreError>;

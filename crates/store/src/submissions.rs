@@ -8,13 +8,16 @@ use crate::StoreError;
 /// Where senders submit from: a hit from there may be the sender's own. Known for a day.
 #[async_trait]
 pub trait Submissions: Send + Sync {
-    /// `sender` submitted from `address` at `at`. What is older than a day then is forgotten.
+    /// `sender` submitted from `address` at `at`.
     async fn record_submission(&self, sender: &str, address: IpAddr, at: Timestamp)
     -> Result<(), StoreError>;
 
     /// The addresses `sender` submitted from within a day before `now`, the newest first; at most
     /// [`MOST_SUBMISSION_ADDRESSES`]. ASCII case does not count.
     async fn submissions(&self, sender: &str, now: Timestamp) -> Result<Vec<SubmissionAddress>, StoreError>;
+
+    /// Deletes what is older than a day.
+    async fn forget_submissions(&self, now: Timestamp) -> Result<(), StoreError>;
 }
 
 /// One address that a sender submits from.
@@ -65,6 +68,8 @@ pub(crate) mod conformance {
         // Bo's of a day ago is forgotten, so Ana shares it with nobody any more.
         let later = moment(4).plus(DAY);
         store.record_submission("ana@example.com", office, later).await.unwrap();
+        store.forget_submissions(later).await.unwrap();
+        assert_eq!(store.submissions("bo@example.com", moment(9)).await.unwrap(), []);
         let alone = SubmissionAddress { address: office, shared: false };
         assert_eq!(store.submissions("ana@example.com", later).await.unwrap(), [alone]);
         for n in 0..u8::try_from(MOST_SUBMISSION_ADDRESSES).unwrap() + 9 {

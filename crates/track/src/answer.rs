@@ -5,7 +5,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, PRAGMA,
-    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use seal::VerifiedTarget;
@@ -56,6 +56,49 @@ pub(crate) fn revoked() -> Answer {
     html(StatusCode::GONE, Bytes::from_static(page::REVOKED.as_bytes()))
 }
 
+/// Asks whether one really wants to unsubscribe: the button is a POST.
+pub(crate) fn unsubscribe(sender: Option<&str>) -> Answer {
+    let mut answer = html(StatusCode::OK, Bytes::from(page::unsubscribe(sender)));
+    // Ours is the one page with a form, and it goes back to where it came from.
+    let policy = "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    set(&mut answer, CONTENT_SECURITY_POLICY, policy);
+    answer
+}
+
+/// It is done, or was done before.
+pub(crate) fn unsubscribed(sender: &str) -> Answer {
+    html(StatusCode::OK, Bytes::from(page::unsubscribed(sender)))
+}
+
+/// It may be done later: a mail program that hears 5xx tries again (RFC 8058 §3.2 has it count 2xx as done).
+pub(crate) fn not_now() -> Answer {
+    let mut answer = html(StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(page::NOT_NOW.as_bytes()));
+    set(&mut answer, RETRY_AFTER, "300");
+    answer
+}
+
+/// A POST that does not say what it wants. Not 400, which is hyper's alone: see `courteous`.
+pub(crate) fn not_one_click() -> Answer {
+    html(StatusCode::UNPROCESSABLE_ENTITY, Bytes::from_static(page::NOT_ONE_CLICK.as_bytes()))
+}
+
+/// A body longer than any honest one.
+pub(crate) fn too_long() -> Answer {
+    html(StatusCode::PAYLOAD_TOO_LARGE, Bytes::from_static(page::NOT_ONE_CLICK.as_bytes()))
+}
+
+/// A body that does not come.
+pub(crate) fn too_slow() -> Answer {
+    html(StatusCode::REQUEST_TIMEOUT, Bytes::from_static(page::NOT_ONE_CLICK.as_bytes()))
+}
+
+/// For methods other than GET, HEAD and POST, where those can be.
+pub(crate) fn unsubscribe_wrong_method() -> Answer {
+    let mut answer = wrong_method();
+    set(&mut answer, ALLOW, "GET, HEAD, POST");
+    answer
+}
+
 /// For methods other than GET and HEAD.
 pub(crate) fn wrong_method() -> Answer {
     let mut answer = html(StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(page::WRONG_METHOD.as_bytes()));
@@ -67,6 +110,40 @@ pub(crate) fn wrong_method() -> Answer {
 pub(crate) fn home() -> Answer {
     let mut answer = html(StatusCode::OK, Bytes::from_static(page::HOME.as_bytes()));
     set(&mut answer, CACHE_CONTROL, HOUR);
+    answer
+}
+
+/// A page for recipients: with its own style sheet, and forms that lead back here.
+pub(crate) fn for_recipients(status: StatusCode, page: String) -> Answer {
+    let mut answer = html(status, Bytes::from(page));
+    set(
+        &mut answer,
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    );
+    set(&mut answer, VARY, "Accept-Language");
+    answer
+}
+
+/// The host's own page, which says whose it is.
+pub(crate) fn about(page: String) -> Answer {
+    let mut answer = for_recipients(StatusCode::OK, page);
+    set(&mut answer, CACHE_CONTROL, HOUR);
+    answer
+}
+
+/// How the pages for recipients look.
+pub(crate) fn style() -> Answer {
+    let body = Bytes::from_static(crate::recipient_words::STYLE.as_bytes());
+    let mut answer = answer(StatusCode::OK, "text/css; charset=utf-8", body);
+    set(&mut answer, CACHE_CONTROL, HOUR);
+    answer
+}
+
+/// For methods that a recipient's page does not have.
+pub(crate) fn recipient_page_wrong_method() -> Answer {
+    let mut answer = wrong_method();
+    set(&mut answer, ALLOW, "GET, HEAD, POST");
     answer
 }
 

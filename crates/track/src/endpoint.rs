@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use envelope::Clock;
 use seal::{Keys, SelfCookie};
-use store::Recorder;
+use store::{Recorder, Store};
 use verdict::Rules;
 
+use crate::keeping::Keeping;
 use crate::network::Network;
 use crate::places::Places;
+use crate::recipient_page::About;
 use crate::revoked::Revoked;
 use crate::surroundings::Surroundings;
 
@@ -25,6 +27,8 @@ pub struct Endpoint {
     pub surroundings: Option<Arc<Surroundings>>,
     /// Opens the cookie of senders who are signed in at the console.
     pub self_cookie: SelfCookie,
+    /// Where it is written that somebody unsubscribed. `None`: nobody can here.
+    pub store: Option<Arc<dyn Store>>,
     /// Links that are to lead nowhere any more.
     pub revoked: Arc<Revoked>,
     /// The time of events.
@@ -36,8 +40,12 @@ pub struct Endpoint {
     pub proxy_protocol: bool,
     /// `mailto:` or `https:`: whom to tell about a weakness (RFC 9116). `None`: there is no security.txt.
     pub contact: Option<String>,
+    /// What may be kept about whom.
+    pub keeping: Keeping,
     /// Where addresses are. `None`: nobody says.
     pub places: Option<Arc<Places>>,
+    /// What recipients are told on the host's pages, and that they can refuse. `None`: there are no such pages.
+    pub about: Option<About>,
     /// How much of a client's address is stored.
     pub keep_address: KeepAddress,
     /// How much of a client's user agent is stored.
@@ -131,12 +139,15 @@ impl Endpoint {
             keys,
             rules: Arc::new(Rules::builtin()),
             recorder,
+            store: None,
             revoked: Arc::default(),
             clock,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             contact: None,
+            keeping: Keeping::default(),
             places: None,
+            about: None,
             keep_address: KeepAddress::default(),
             keep_agent: KeepAgent::default(),
             limits: Limits::default(),
@@ -179,6 +190,7 @@ impl fmt::Debug for Endpoint {
             .field("trusted_proxies", &self.trusted_proxies)
             .field("proxy_protocol", &self.proxy_protocol)
             .field("contact", &self.contact)
+            .field("keeping", &self.keeping)
             .field("keep_address", &self.keep_address)
             .field("keep_agent", &self.keep_agent)
             .field("limits", &self.limits)

@@ -1,9 +1,11 @@
 //! What the endpoint says to the log. Never an address, an agent or a token.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 
+use envelope::RelayId;
 use store::{Event, StoreError};
 use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
@@ -32,6 +34,15 @@ pub(crate) fn judged_anew(event: &Event) {
         verdict = event.judgement.as_ref().map(|judged| judged.verdict.code()),
         "judged anew"
     );
+}
+
+/// Whose refusal, or whose consent, is nobody's business in a log.
+pub(crate) fn not_refused(message: RelayId, error: &dyn std::fmt::Display) {
+    warn!(%message, %error, "a recipient's refusal, or its end, was not recorded");
+}
+
+pub(crate) fn day_not_recorded(error: &StoreError) {
+    warn!(%error, "the day of a message's last open was not recorded: the store fails");
 }
 
 pub(crate) fn not_settled(error: &StoreError) {
@@ -71,6 +82,15 @@ pub(crate) fn recording_panicked(error: &JoinError) {
 
 pub(crate) fn no_randomness(error: getrandom::Error) {
     error!(%error, "a hit was answered and not recorded: the system gives no random octets");
+}
+
+/// Neither who nor from whom: the message says that to the operator.
+pub(crate) fn unsubscribed(message: RelayId, recipient: u16) {
+    info!(%message, recipient, "a recipient unsubscribed");
+}
+
+pub(crate) fn not_unsubscribed(message: RelayId, error: &impl Display) {
+    error!(%message, %error, "a recipient could not unsubscribe now: his mail program was told to try again");
 }
 
 pub(crate) fn revocations_unknown(error: &StoreError) {

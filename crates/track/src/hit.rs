@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use envelope::{RelayId, Timestamp};
 use hyper::header::USER_AGENT;
 use hyper::http::request::Parts;
@@ -13,6 +15,7 @@ use crate::surroundings::{MessageFacts, Seen, Source};
 
 /// A user agent longer than this is cut: no honest one is, and rules and store should not carry it.
 const MAX_AGENT_OCTETS: usize = 1_000;
+
 /// A pixel or a link of ours was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hit {
@@ -30,6 +33,10 @@ impl Hit {
     pub(crate) fn click(token: &LinkToken) -> Self {
         let link = Some(token.link);
         Self { kind: Kind::Click, message: token.message, recipient: token.recipient, link }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     pub(crate) fn message(&self) -> RelayId {
@@ -57,7 +64,13 @@ impl Hit {
             signed_in.zip(message).map(|(address, message)| message.is_sender(&address));
         let judgement = self.judgement(id, at, &mut evidence, endpoint, message);
         let agent = evidence.user_agent.as_deref();
-        let device = || agent.and_then(verdict::device).map(|device| device.to_string());
+        let device = match endpoint.keep_agent {
+            KeepAgent::None => None,
+            // Read once: that is dearer than all the rest of this.
+            KeepAgent::Family | KeepAgent::Full => {
+                agent.and_then(verdict::device).map(|device| device.to_string())
+            }
+        };
         Ok(Event {
             id,
             at,
@@ -67,11 +80,8 @@ impl Hit {
             link: self.link,
             about: None,
             place: place(&evidence, &judgement, endpoint),
-            device: match endpoint.keep_agent {
-                KeepAgent::None => None,
-                // Where the agent is not the person's own it must not be shown as if it were.
-                KeepAgent::Family | KeepAgent::Full => judgement.trust.device.then(device).flatten(),
-            },
+            // Where the agent is not the person's own it must not be shown as if it were.
+            device: device.clone().filter(|_| judgement.trust.device),
             address: evidence.address.and_then(|address| match endpoint.keep_address {
                 KeepAddress::None => None,
                 KeepAddress::Truncated => Some(verdict::truncated(address)),
@@ -79,10 +89,10 @@ impl Hit {
             }),
             user_agent: match endpoint.keep_agent {
                 KeepAgent::None => None,
-                KeepAgent::Family => device(),
+                KeepAgent::Family => device,
                 KeepAgent::Full => evidence.user_agent.clone(),
             },
-            evidence: KeptEvidence::of(&evidence, endpoint.keep_address).to_json(),
+            evidence: KeptEvidence::of(&evidence, endpoint.keep_address, endpoint.keep_agent).to_json(),
             judgement: Some(judgement),
         })
     }
@@ -107,7 +117,7 @@ impl Hit {
             link: self.link,
             source: evidence.address.map(Source::of),
             address: evidence.address.map(|address| address.to_canonical()),
-            agent: surroundings.agent(evidence.user_agent.as_deref()),
+            agent: evidence.user_agent.as_deref().map(Arc::from),
             reader: surroundings.reader(message.and_then(|message| message.recipient(recipient))),
             person: false,
             honeypot: false,
@@ -151,7 +161,7 @@ fn place(evidence: &Evidence, judgement: &Judgement, endpoint: &Endpoint) -> Opt
 }
 
 /// Milliseconds since 1970 at which an id was made: the first 48 bits (RFC 9562 §5.7).
-fn made_at_millis(id: RelayId) -> i64 {
+pub(crate) fn made_at_millis(id: RelayId) -> i64 {
     id.as_bytes()[..6].iter().fold(0, |millis, octet| millis << 8 | i64::from(*octet))
 }
 

@@ -37,6 +37,47 @@ pub(crate) const REVOKED: &str = concat!(
     "</body>\n</html>\n"
 );
 
+/// What a POST for unsubscribing gets that does not say what it wants.
+pub(crate) const NOT_ONE_CLICK: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Not understood</title>\n</head>\n<body>\n",
+    "<h1>Nothing was changed</h1>\n<p>Open this address in a browser and press the button.</p>\n",
+    "</body>\n</html>\n"
+);
+
+/// What somebody gets who unsubscribes while it cannot be written down.
+pub(crate) const NOT_NOW: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
+    "<meta name=\"color-scheme\" content=\"light dark\">\n<title>Please try again</title>\n</head>\n<body>\n",
+    "<h1>This could not be done just now</h1>\n<p>You are not unsubscribed yet. Please try again in a few minutes.</p>\n",
+    "</body>\n</html>\n"
+);
+
+/// Asks whether one really wants to unsubscribe. Works without scripts; looking at it changes nothing.
+pub(crate) fn unsubscribe(sender: Option<&str>) -> String {
+    let whose = sender.map_or_else(|| "this sender".to_owned(), escaped);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>Unsubscribe</title>\n</head>\n<body>\n\
+         <h1>Unsubscribe</h1>\n<p>Do you want no more mail from {whose}?</p>\n\
+         <form method=\"post\"><input type=\"hidden\" name=\"List-Unsubscribe\" value=\"One-Click\">\n\
+         <button>Unsubscribe</button></form>\n</body>\n</html>\n"
+    )
+}
+
+/// It is done.
+pub(crate) fn unsubscribed(sender: &str) -> String {
+    let whose = escaped(sender);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>Unsubscribed</title>\n</head>\n<body>\n\
+         <h1>You are unsubscribed</h1>\n<p>You will get no more mail from {whose}. What is on its way already may still \
+         arrive.</p>\n</body>\n</html>\n"
+    )
+}
+
 /// What a method other than GET and HEAD gets.
 pub(crate) const WRONG_METHOD: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Not allowed</title>\n</head>\n<body>\n",
@@ -45,7 +86,7 @@ pub(crate) const WRONG_METHOD: &str = concat!(
 );
 
 /// `/robots.txt`: crawlers may read what this host is, and follow nobody's links.
-pub(crate) const ROBOTS: &str = "User-agent: *\nDisallow: /o/\nDisallow: /c/\n";
+pub(crate) const ROBOTS: &str = "User-agent: *\nDisallow: /o/\nDisallow: /c/\nDisallow: /u/\nDisallow: /r/\n";
 
 /// `/.well-known/security.txt`. The contact is the operator's, without control characters.
 pub(crate) fn security_txt(contact: &str, expires: Timestamp) -> String {
@@ -62,7 +103,7 @@ pub(crate) fn moved(target: &str) -> String {
 }
 
 /// A text as HTML text or as a quoted attribute value.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

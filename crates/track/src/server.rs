@@ -28,8 +28,9 @@ use crate::endpoint::Endpoint;
 use crate::guarded::Guarded;
 use crate::place::{Place, Places};
 use crate::unrecorded::Unrecorded;
+use crate::unsubscribe;
 use crate::visit::Desk;
-use crate::{event, proxy_header};
+use crate::{event, proxy_header, recipient_page};
 
 /// After a failed accept (mostly: no file descriptor left) there is no use in trying at once.
 const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
@@ -191,6 +192,8 @@ impl Server {
         let Some(tls) = &self.tls else { return Some(Wire::Plain(stream)) };
         let handshake = timeout(self.desk.endpoint.deadlines.handshake, tls.accept(stream)).await;
         match handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            // The authority that proves our name has seen all it came for: RFC 8737 §3 has it closed now.
+            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"acme-tls/1") => None,
             Ok(stream) => Some(Wire::Tls(Box::new(stream))),
             Err(error) => {
                 event::no_handshake(&error);
@@ -209,9 +212,15 @@ impl Server {
             let asked = asked.fetch_add(1, Ordering::Relaxed) + 1;
             async move {
                 let _answering = place.answering();
-                // Nothing we answer needs a body, so none is read; hyper then closes after the answer.
-                let (request, _body) = request.into_parts();
-                let mut answer = self.desk.answer(visitor, request).await;
+                // Only an unsubscribe and a refusal have a body that is read; hyper closes after the answer to any other.
+                let (request, body) = request.into_parts();
+                let mut answer = if let Some(token) = unsubscribe::token(&request) {
+                    self.desk.unsubscribe(&token, &request, body).await
+                } else if let Some(token) = recipient_page::token(&request) {
+                    self.desk.recipient_page(&token, &request, body).await
+                } else {
+                    self.desk.answer(visitor, request).await
+                };
                 if asked >= most {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }

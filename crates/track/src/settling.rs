@@ -41,6 +41,26 @@ pub struct Settler {
     read: i64,
     /// Up to which number was read when, the oldest first.
     read_at: VecDeque<(i64, Instant)>,
+    /// When that which was kept long enough was last deleted.
+    tidied: Option<Instant>,
+}
+
+/// When there is something to settle again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    AtOnce,
+    In(Duration),
+    Nothing,
+}
+
+impl Next {
+    fn after(self) -> Option<Duration> {
+        match self {
+            Self::AtOnce => Some(Duration::ZERO),
+            Self::In(left) => Some(left),
+            Self::Nothing => None,
+        }
+    }
 }
 
 /// Events settled in one transaction.
@@ -50,6 +70,9 @@ const AHEAD: i64 = 20_000;
 const BACK: i64 = 5_000;
 /// Events of other processes are found by asking.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const TIDY_EVERY: Duration = Duration::from_mins(1);
+const TIDIED_TOGETHER: u32 = 10_000;
+const REPLAY: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const MOST_READ_MARKS: usize = 1_000;
 
@@ -73,6 +96,7 @@ impl Settler {
             mark,
             read: (mark - BACK).max(0),
             read_at: VecDeque::new(),
+            tidied: None,
         }
     }
 
@@ -92,11 +116,17 @@ impl Settler {
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
         let mut committed = self.store.committed();
         let mut pause = Duration::from_secs(1);
+        // What an earlier run left in the journal comes first: the rest of a burst may be in it.
+        let told = tokio::time::timeout(self.wait.min(REPLAY), shutdown.wait_for(|stop| *stop)).await.is_ok();
+        if told {
+            return;
+        }
         loop {
-            let rest = match self.settle_due().await {
+            let rest = match self.settle_and_tidy().await {
+                Ok(Next::AtOnce) if !*shutdown.borrow() => continue,
                 Ok(next) => {
                     pause = Duration::from_secs(1);
-                    next.unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(50), LOOK_AGAIN)
+                    next.after().unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(50), LOOK_AGAIN)
                 }
                 Err(StoreError::Closed) => return,
                 Err(error) => {
@@ -120,40 +150,52 @@ impl Settler {
         }
     }
 
+    async fn settle_and_tidy(&mut self) -> Result<Next, StoreError> {
+        let next = self.settle_some().await?;
+        if self.tidied.is_none_or(|at| at.elapsed() > TIDY_EVERY) {
+            let now = self.clock.now();
+            self.store.drop_evidence(now, TIDIED_TOGETHER).await?;
+            self.store.forget_submissions(now).await?;
+            self.tidied = Some(Instant::now());
+        }
+        Ok(next)
+    }
+
     /// Settles what is due now. Returns how long it is until the next is; `None`: nothing waits.
     ///
     /// # Errors
     /// When the store fails; what was not settled is tried again.
     pub async fn settle_due(&mut self) -> Result<Option<Duration>, StoreError> {
         loop {
-            self.read_ahead().await?;
-            let events = self.store.events_after(self.mark, TOGETHER).await?;
-            let now = self.clock.now();
-            let mut due = 0;
-            let mut next = None;
-            for stored in &events {
-                next = self.until_due(stored, now);
-                if next.is_some() {
-                    break;
-                }
-                due += 1;
-            }
-            let Some(last) = events[..due].last() else { return Ok(next) };
-            let mut settlement =
-                Settlement { upto: last.seq, evidence: self.evidence, ..Settlement::default() };
-            for stored in &events[..due] {
-                self.judge_again(stored, now, &mut settlement).await?;
-            }
-            self.mark = settlement.upto;
-            let changes = settlement.verdicts.clone();
-            self.store.settle(settlement).await?;
-            for change in &changes {
-                event::judged_anew(change);
-            }
-            if next.is_some() {
-                return Ok(next);
+            match self.settle_some().await? {
+                Next::AtOnce => {}
+                next => return Ok(next.after()),
             }
         }
+    }
+
+    async fn settle_some(&mut self) -> Result<Next, StoreError> {
+        self.read_ahead().await?;
+        let events = self.store.events_after(self.mark, TOGETHER).await?;
+        let now = self.clock.now();
+        let wait = |(place, stored)| Some((place, self.until_due(stored, now)?));
+        let (due, next) = match events.iter().enumerate().find_map(wait) {
+            Some((due, left)) => (due, Next::In(left)),
+            None if events.is_empty() => (0, Next::Nothing),
+            None => (events.len(), Next::AtOnce),
+        };
+        let Some(last) = events[..due].last() else { return Ok(next) };
+        let mut settlement = Settlement { upto: last.seq, evidence: self.evidence, ..Settlement::default() };
+        for stored in &events[..due] {
+            self.judge_again(stored, now, &mut settlement).await?;
+        }
+        let (upto, changes) = (settlement.upto, settlement.verdicts.clone());
+        self.store.settle(settlement).await?;
+        self.mark = upto;
+        for change in &changes {
+            event::judged_anew(change);
+        }
+        Ok(next)
     }
 
     /// What comes after a hit must be known before it settles.
@@ -189,9 +231,7 @@ impl Settler {
             link: event.link,
             source: event.address.as_deref().and_then(Source::read),
             address: None,
-            agent: self
-                .surroundings
-                .agent(KeptEvidence::read(&event.evidence).and_then(|kept| kept.agent()).as_deref()),
+            agent: KeptEvidence::read(&event.evidence).and_then(|kept| kept.agent()).map(Arc::from),
             reader: self.surroundings.reader(stored.recipient_address.as_deref()),
             person: event.judgement.as_ref().is_some_and(|judged| judged.verdict == Verdict::Human),
             honeypot: false,
@@ -222,6 +262,11 @@ impl Settler {
         let seen = self.surroundings.remembered(seen.event).unwrap_or(seen);
         let mut evidence = kept.evidence(seen.kind);
         evidence.address = seen.address.or(evidence.address);
+        evidence.user_agent = seen.agent.as_deref().map(str::to_owned).or(evidence.user_agent);
+        if evidence.user_agent.is_none() && kept.had_agent() {
+            // A machine it would seem, only because nobody remembers what it called itself.
+            return Ok(());
+        }
         let before = self.rules.judge(&evidence);
         let message = match self.surroundings.message(seen.message, now).await {
             Err(error) if error.store_is_away() => return Err(error),

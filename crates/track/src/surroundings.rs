@@ -31,6 +31,11 @@ impl Surroundings {
         Arc::new(Self { window: Mutex::default(), facts: Facts::new(store) })
     }
 
+    /// What they are learnt from.
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.facts.store()
+    }
+
     /// What is known of a message, if it is known in a moment.
     pub(crate) async fn message_quickly(&self, id: RelayId, now: Timestamp) -> Option<Arc<MessageFacts>> {
         self.facts.quickly(id, now).await
@@ -63,11 +68,6 @@ impl Surroundings {
     /// Who reads this copy, and whether it is known.
     pub(crate) fn reader(&self, address: Option<&str>) -> Option<(u64, u64)> {
         address.map(|address| self.facts.reader(address))
-    }
-
-    /// One client program.
-    pub(crate) fn agent(&self, agent: Option<&str>) -> Option<u64> {
-        agent.map(|agent| self.facts.agent(agent))
     }
 
     pub(crate) fn saw(&self, hit: Seen) {

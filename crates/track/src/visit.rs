@@ -11,6 +11,8 @@ use crate::client_address::{Visitor, client_address};
 use crate::endpoint::Endpoint;
 use crate::event;
 use crate::hit::Hit;
+use crate::recipient_page;
+use crate::recording::Recording;
 use crate::request_path::request_path;
 use crate::unrecorded::Unrecorded;
 
@@ -29,6 +31,7 @@ enum Door<'a> {
     Pixel(&'a str),
     Link(&'a str),
     Home,
+    Style,
     Robots,
     SecurityTxt(&'a str),
     Icon,
@@ -46,7 +49,11 @@ impl Desk {
         match door {
             Door::Pixel(token) => self.pixel(token, visitor, request).await,
             Door::Link(token) => self.link(token, visitor, request).await,
-            Door::Home => answer::home(),
+            Door::Home => match &self.endpoint.about {
+                Some(about) => answer::about(recipient_page::root(about, &request.headers)),
+                None => answer::home(),
+            },
+            Door::Style => answer::style(),
             Door::Robots => answer::robots(),
             Door::SecurityTxt(contact) => answer::security_txt(contact, self.endpoint.clock.now()),
             Door::Icon => answer::no_icon(),
@@ -62,6 +69,7 @@ impl Desk {
         }
         match path {
             "/" => Some(Door::Home),
+            recipient_page::STYLE_PATH if self.endpoint.about.is_some() => Some(Door::Style),
             "/robots.txt" => Some(Door::Robots),
             "/.well-known/security.txt" => self.endpoint.contact.as_deref().map(Door::SecurityTxt),
             "/favicon.ico" => Some(Door::Icon),
@@ -86,40 +94,44 @@ impl Desk {
         answer::redirect(&opened.target)
     }
 
-    /// Records the hit, and returns when it is on disk, or when the client has waited long enough.
+    /// Records the hit as far as may be, and returns when it is on disk, or when the client has waited long enough.
     ///
     /// It goes on in a task of its own: it is not given up when the client goes away or has its answer, and if
     /// it panics the client has its answer too.
     async fn record(&self, token: &str, hit: Hit, visitor: Visitor, request: Parts) {
         let Some(recorder) = self.endpoint.recorder.clone() else { return };
+        let (at, keeping) = (self.endpoint.clock.now(), &self.endpoint.keeping);
+        let asked_not_to = keeping.is_asked_not_to(&request.headers);
+        if !keeping.keeps_any(hit.kind(), hit.message(), asked_not_to, at) {
+            return;
+        }
         if !self.may_be_recorded(token, visitor, &request) {
             return recorder.left_out();
         }
-        let (at, endpoint) = (self.endpoint.clock.now(), Arc::clone(&self.endpoint));
-        let deadline = Instant::now() + endpoint.deadlines.recording;
-        let place = timeout_at(deadline, Arc::clone(&self.recordings).acquire_owned()).await;
+        let deadline = Instant::now() + self.endpoint.deadlines.recording;
+        // Who asked not to be tracked does not wait for it.
+        let patience = if asked_not_to { Instant::now() } else { deadline };
+        let place = timeout_at(patience, Arc::clone(&self.recordings).acquire_owned()).await;
         let Ok(Ok(place)) = place else {
             self.unrecorded.crowded.one_more();
             return recorder.left_out();
         };
-        let recording = {
-            let recorder = Arc::clone(&recorder);
-            tokio::spawn(async move {
-                let message = match &endpoint.surroundings {
-                    Some(surroundings) => surroundings.message_quickly(hit.message(), at).await,
-                    None => None,
-                };
-                match hit.judged(at, visitor, &request, &endpoint, message.as_deref()) {
-                    Ok(event) => {
-                        event::hit(&event);
-                        // What is lost, the recorder tells the log.
-                        recorder.record(event).await;
-                    }
-                    Err(error) => event::no_randomness(error),
-                }
-                drop(place);
-            })
+        let recording = Recording {
+            hit,
+            at,
+            visitor,
+            request,
+            asked_not_to,
+            endpoint: Arc::clone(&self.endpoint),
+            recorder: Arc::clone(&recorder),
         };
+        let recording = tokio::spawn(async move {
+            recording.run().await;
+            drop(place);
+        });
+        if asked_not_to {
+            return;
+        }
         match timeout_at(deadline, recording).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => event::recording_panicked(&error),

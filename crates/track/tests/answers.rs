@@ -224,7 +224,7 @@ async fn the_few_other_pages() {
 
     let robots = site.ask("GET", "/robots.txt").await;
     assert_eq!((robots.status(), robots.field("Content-Type")), (200, Some("text/plain; charset=utf-8")));
-    assert_eq!(robots.body, b"User-agent: *\nDisallow: /o/\nDisallow: /c/\n");
+    assert_eq!(robots.body, b"User-agent: *\nDisallow: /o/\nDisallow: /c/\nDisallow: /u/\nDisallow: /r/\n");
 
     assert_not_found(&site.ask("GET", "/.well-known/security.txt").await, "nobody is named");
 

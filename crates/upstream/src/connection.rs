@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::fmt::{self, Display};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,13 +12,14 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 
 use crate::content::{has_only_crlf, header_section};
+use crate::dot_stuffing::DotStuffed;
 use crate::error::{HandoffError, Step, closes};
 use crate::extensions::{Extensions, SizeLimit};
 use crate::opening;
 use crate::raw_reply::RawReply;
 use crate::sighting::Sighting;
 use crate::upstream::Upstream;
-use crate::wire::{Fault, Heard, lock};
+use crate::wire::{FINAL_DOT, Fault, Heard, lock};
 
 /// A session with a provider: lettre's connection over our wire.
 ///
@@ -37,6 +39,8 @@ pub struct Connection {
     messages: u32,
     /// What MAIL said of SMTPUTF8.
     utf8: Utf8,
+    /// Commands that were sent with MAIL and whose replies are still to be read (RFC 2920).
+    ahead: VecDeque<Step>,
 }
 
 /// Whether this transaction may carry UTF-8 in addresses and header fields (RFC 6531 §3.4).
@@ -52,8 +56,9 @@ enum Utf8 {
 
 /// RFC 5321 §4.5.3.2: ten minutes for the reply to the content, two to five for others.
 const PATIENCE_AFTER_CONTENT: u32 = 5;
-/// lettre copies what it writes to stuff the dots: in pieces, so that a large message is not held twice.
-const PIECE_OCTETS: usize = 64 * 1024;
+/// Commands that go out together fit into any socket's buffer: a server that answers before it has read all must not
+/// be what we wait for (RFC 2920 §3.1).
+const MOST_AHEAD_OCTETS: usize = 4096;
 const QUIT_LIMIT: Duration = Duration::from_secs(5);
 
 impl Connection {
@@ -95,6 +100,7 @@ impl Connection {
             in_transaction: false,
             messages: 0,
             utf8: Utf8::NotAsked,
+            ahead: VecDeque::new(),
         })
     }
 
@@ -109,6 +115,70 @@ impl Connection {
         reverse_path: &ReversePath,
         parameters: &MailParameters,
     ) -> Result<Reply, HandoffError> {
+        let (command, utf8) = self.mail_command(reverse_path, parameters)?;
+        self.begin_transaction(command, utf8, vec![]).await
+    }
+
+    /// MAIL as [`Connection::mail`], and with it, unasked for, RCPT for each of `recipients` and DATA, where the
+    /// server offers PIPELINING (RFC 2920): one wait instead of several. The replies to those are read by the calls
+    /// of [`Connection::rcpt`] for the same recipients in the same order, and of [`Connection::content`] with the same
+    /// octets, which must follow as if nothing had been sent yet.
+    ///
+    /// What cannot go out as it is is not sent ahead; the later call says why.
+    ///
+    /// # Errors
+    /// As [`Connection::mail`].
+    pub async fn mail_ahead(
+        &mut self,
+        reverse_path: &ReversePath,
+        parameters: &MailParameters,
+        recipients: &[(&ForwardPath, &RcptParameters)],
+        content: &[u8],
+    ) -> Result<Reply, HandoffError> {
+        let (mut commands, utf8) = self.mail_command(reverse_path, parameters)?;
+        let before = std::mem::replace(&mut self.utf8, utf8);
+        let ahead = self.extensions.pipelining
+            && !recipients.is_empty()
+            && !self.goes_by_chunk(content)
+            && self.check_content(b"", content).is_ok();
+        let mail_alone = commands.len();
+        let fits = ahead
+            && recipients.iter().all(|(forward_path, parameters)| {
+                let command = self.rcpt_command(forward_path, parameters);
+                command.map(|command| commands += &command).is_ok() && commands.len() <= MOST_AHEAD_OCTETS
+            });
+        self.utf8 = before;
+        let mut steps = vec![];
+        if fits {
+            commands += "DATA\r\n";
+            steps.extend(recipients.iter().map(|_| Step::Rcpt).chain([Step::Data]));
+        } else {
+            commands.truncate(mail_alone);
+        }
+        self.begin_transaction(commands, utf8, steps).await
+    }
+
+    /// `ahead`: what else is in `commands`, behind MAIL.
+    async fn begin_transaction(
+        &mut self,
+        commands: String,
+        utf8: Utf8,
+        ahead: Vec<Step>,
+    ) -> Result<Reply, HandoffError> {
+        self.in_transaction = true;
+        let answer = self.command(Step::Mail, commands).await;
+        self.ahead.extend(ahead);
+        let reply = answer?;
+        self.in_transaction = reply.code.is_positive();
+        self.utf8 = utf8;
+        self.final_reply(Step::Mail, &reply)
+    }
+
+    fn mail_command(
+        &self,
+        reverse_path: &ReversePath,
+        parameters: &MailParameters,
+    ) -> Result<(String, Utf8), HandoffError> {
         self.check_size(parameters.size)?;
         let is_ascii = reverse_path.mailbox().is_none_or(envelope::Mailbox::is_ascii);
         let utf8 = match (parameters.smtputf8 || !is_ascii, self.extensions.smtputf8) {
@@ -141,11 +211,7 @@ impl Connection {
             command += &dsn_of_mail(parameters);
         }
         command += "\r\n";
-        self.in_transaction = true;
-        let reply = self.command(Step::Mail, command).await?;
-        self.in_transaction = reply.code.is_positive();
-        self.utf8 = utf8;
-        self.final_reply(Step::Mail, &reply)
+        Ok((command, utf8))
     }
 
     /// RCPT TO, for one recipient, with what the sender wants to hear of it where the server offers DSN.
@@ -157,14 +223,22 @@ impl Connection {
         forward_path: &ForwardPath,
         parameters: &RcptParameters,
     ) -> Result<Reply, HandoffError> {
+        let command = self.rcpt_command(forward_path, parameters)?;
+        let reply = self.command_or_ahead(Step::Rcpt, command).await?;
+        self.final_reply(Step::Rcpt, &reply)
+    }
+
+    fn rcpt_command(
+        &self,
+        forward_path: &ForwardPath,
+        parameters: &RcptParameters,
+    ) -> Result<String, HandoffError> {
         let is_ascii = forward_path.mailbox().is_none_or(envelope::Mailbox::is_ascii);
         if !is_ascii && self.utf8 != Utf8::Sent {
             return Err(self.utf8_not_offered());
         }
         let dsn = if self.extensions.dsn { dsn_of_rcpt(parameters) } else { String::new() };
-        let command = format!("RCPT TO:{}{dsn}\r\n", forward_path.to_path());
-        let reply = self.command(Step::Rcpt, command).await?;
-        self.final_reply(Step::Rcpt, &reply)
+        Ok(format!("RCPT TO:{}{dsn}\r\n", forward_path.to_path()))
     }
 
     /// DATA and the content, octet for octet. `content` has CRLF line ends and no dots stuffed;
@@ -183,11 +257,16 @@ impl Connection {
     /// [`HandoffError::Utf8NotOffered`] and [`HandoffError::TooLarge`] before DATA is sent.
     /// [`HandoffError::OutcomeUnknown`] when the connection fails between the final dot and its reply.
     pub async fn content(&mut self, trace: &[u8], content: &[u8]) -> Result<Reply, HandoffError> {
-        self.check_content(trace, content)?;
-        if self.extensions.chunking && !content.ends_with(b"\r\n") {
+        let checked = self.check_content(trace, content);
+        if checked.is_err() && !self.ahead.is_empty() {
+            // DATA has gone out, for another content than this.
+            self.usable = false;
+        }
+        checked?;
+        if self.goes_by_chunk(content) && self.ahead.is_empty() {
             return self.chunk([trace, content].concat()).await;
         }
-        let go_on = self.command(Step::Data, Data).await?;
+        let go_on = self.command_or_ahead(Step::Data, Data).await?;
         if go_on.code.severity().is_some() {
             return Ok(go_on.to_reply());
         }
@@ -199,15 +278,21 @@ impl Connection {
         self.messages += 1;
         self.in_transaction = false;
         self.begin(Some(self.timeout * PATIENCE_AFTER_CONTENT))?;
-        // lettre ends every content with CRLF "." CRLF, also one that ends in CRLF already.
-        let (trace, content) = match content.strip_suffix(b"\r\n") {
-            Some(lines) => (trace, lines),
-            None if content.is_empty() => (trace.strip_suffix(b"\r\n").unwrap_or(trace), content),
-            None => (trace, content),
-        };
-        let pieces = trace.chunks(PIECE_OCTETS).chain(content.chunks(PIECE_OCTETS));
+        let heard = Arc::clone(&self.heard);
+        // Each piece goes out as lettre flushes behind the nothing that it is given to write.
+        let pieces = DotStuffed::new(trace, content).map(|piece| {
+            let mut heard = lock(&heard);
+            heard.chunk = piece.octets;
+            heard.end_octets = if piece.is_last { FINAL_DOT.len() } else { 0 };
+            b""
+        });
         let answer = self.lettre.message_iter(pieces).await;
         self.end_of_content(answer)
+    }
+
+    /// DATA cannot carry it as it is.
+    fn goes_by_chunk(&self, content: &[u8]) -> bool {
+        self.extensions.chunking && !content.ends_with(b"\r\n")
     }
 
     /// The same by one `BDAT … LAST`.
@@ -219,7 +304,7 @@ impl Connection {
         let is_empty = octets.is_empty();
         {
             let mut heard = lock(&self.heard);
-            (heard.chunk, heard.dot_sent) = (octets, is_empty);
+            (heard.chunk, heard.end_octets, heard.dot_sent) = (octets, 1, is_empty);
         }
         let answer = self.lettre.command(command).await;
         let reply = self.end_of_content(answer)?;
@@ -248,6 +333,14 @@ impl Connection {
 
     /// RSET: forgets the transaction.
     pub async fn reset(&mut self) -> Result<Reply, HandoffError> {
+        while let Some(step) = self.ahead.front().copied() {
+            let reply = self.ahead_of(step).await?;
+            if step == Step::Data && reply.code.severity().is_none() {
+                // The server waits for a content, though it may have no recipient, and RSET would be its first line.
+                // Nothing ends that without a message but the end of the connection.
+                self.usable = false;
+            }
+        }
         let reply = self.command(Step::Reset, Rset).await?;
         // A server that refuses RSET may still hold recipients of the message before.
         self.usable &= reply.code.is_positive();
@@ -258,7 +351,7 @@ impl Connection {
 
     /// QUIT, and the end of the connection, whatever the server says to it.
     pub async fn quit(mut self) {
-        if self.begin(None).is_ok() {
+        if self.ahead.is_empty() && self.begin(None).is_ok() {
             let _ = tokio::time::timeout(QUIT_LIMIT, self.lettre.command(Quit)).await;
         }
     }
@@ -270,7 +363,7 @@ impl Connection {
 
     /// May the server hold something of a message that was not finished?
     pub fn is_in_transaction(&self) -> bool {
-        self.in_transaction
+        self.in_transaction || !self.ahead.is_empty()
     }
 
     /// How many messages it has carried, refused ones included.
@@ -283,7 +376,36 @@ impl Connection {
         &self.extensions
     }
 
+    /// The reply to a command that has gone out already, or else sends it.
+    async fn command_or_ahead(
+        &mut self,
+        step: Step,
+        command: impl Display,
+    ) -> Result<RawReply, HandoffError> {
+        match self.ahead.front() {
+            None => self.command(step, command).await,
+            Some(ahead) if *ahead == step => self.ahead_of(step).await,
+            // Another call than was announced: nobody would know what the next reply answers.
+            Some(_) => {
+                self.usable = false;
+                Err(HandoffError::Unusable { host: self.host.clone() })
+            }
+        }
+    }
+
+    /// The next reply to what was sent ahead.
+    async fn ahead_of(&mut self, step: Step) -> Result<RawReply, HandoffError> {
+        self.begin(None)?;
+        let answer = self.lettre.read_response().await;
+        self.ahead.pop_front();
+        self.conclude(step, answer)
+    }
+
     async fn command(&mut self, step: Step, command: impl Display) -> Result<RawReply, HandoffError> {
+        if !self.ahead.is_empty() {
+            // The next reply would be taken for the answer to this.
+            self.usable = false;
+        }
         self.begin(None)?;
         let answer = self.lettre.command(command).await;
         self.conclude(step, answer)

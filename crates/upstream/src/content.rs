@@ -1,16 +1,19 @@
+use memchr::memchr_iter;
+
 /// Is every CR followed by LF, and every LF preceded by CR?
 ///
 /// Servers differ in what they take for a line end; CR or LF alone before a dot is how a message
 /// is made to end early for some of them, with commands behind it (SMTP smuggling).
 pub(crate) fn has_only_crlf(content: &[u8]) -> bool {
-    let mut after_cr = false;
-    for &octet in content {
-        if after_cr != (octet == b'\n') {
+    let mut line_ends = 0;
+    for at in memchr_iter(b'\n', content) {
+        if at == 0 || content[at - 1] != b'\r' {
             return false;
         }
-        after_cr = octet == b'\r';
+        line_ends += 1;
     }
-    !after_cr
+    // Each LF has its CR; so a CR without an LF would be one too many.
+    memchr_iter(b'\r', content).count() == line_ends
 }
 
 /// The header section, with the empty line that ends it if there is one.

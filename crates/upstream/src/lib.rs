@@ -5,8 +5,9 @@
 //!                          on the Wire itself                        lettre's AsyncSmtpConnection over the Wire
 //! ```
 //!
-//! lettre carries the transaction: MAIL, RCPT, DATA, the content with its dots stuffed, RSET and
-//! QUIT. What comes before is done on the wire itself, because lettre 0.11.23
+//! lettre carries the transaction: MAIL, RCPT, DATA, RSET, QUIT and the replies to them; the content goes out
+//! beside it, its dots stuffed here, in one write with the final dot where lettre would take three and look at each
+//! octet by itself. What comes before is done on the wire itself, because lettre 0.11.23
 //!
 //! - takes what was sent in plain text after the 220 to STARTTLS for the answer to the EHLO
 //!   inside TLS, so that whoever is in the middle writes the server's keywords,
@@ -25,6 +26,7 @@
 mod certificate;
 mod connection;
 mod content;
+mod dot_stuffing;
 mod error;
 mod extensions;
 mod login;

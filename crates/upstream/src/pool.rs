@@ -1,5 +1,6 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::connection::Connection;
 use crate::error::HandoffError;
+use crate::extensions::SizeLimit;
 use crate::upstream::Upstream;
 
 /// Connections with one provider, kept for the next message: opening one costs a TLS handshake and
@@ -34,8 +36,13 @@ struct Shared {
     most_open: usize,
     places: Arc<Semaphore>,
     limits: PoolLimits,
+    /// Somebody closes what grows old: one for all, however often the last idle connection is taken and given back.
+    /// Read and written under the lock of `idle`.
+    watched: AtomicBool,
     /// Never more than there are free places. The one used last stands last.
     idle: Mutex<Vec<Idle>>,
+    /// What the last connection offered; 0: no limit, or none yet.
+    largest: AtomicU64,
 }
 
 struct Idle {
@@ -81,12 +88,27 @@ impl Pool {
     pub fn with_limits(upstream: Upstream, most_open: usize, limits: PoolLimits) -> Self {
         let most_open = most_open.clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(most_open));
-        Self(Arc::new(Shared { upstream, most_open, places, limits, idle: Mutex::default() }))
+        let watched = AtomicBool::new(false);
+        Self(Arc::new(Shared {
+            upstream,
+            most_open,
+            places,
+            limits,
+            watched,
+            idle: Mutex::default(),
+            largest: AtomicU64::new(0),
+        }))
     }
 
     /// Whose connections these are.
     pub fn upstream(&self) -> &Upstream {
         &self.0.upstream
+    }
+
+    /// The largest message it takes in octets (RFC 1870), as it said last; `None`: it has set no limit, or said
+    /// nothing yet.
+    pub fn largest_message(&self) -> Option<u64> {
+        Some(self.0.largest.load(Ordering::Relaxed)).filter(|octets| *octets > 0)
     }
 
     /// A connection that waits for MAIL, logged in with `login`: an idle one that still lives, or
@@ -131,6 +153,11 @@ impl Pool {
     ) -> Result<Pooled, HandoffError> {
         self.make_room();
         let connection = Connection::open(&self.0.upstream, login).await?;
+        let largest = match connection.extensions().size {
+            SizeLimit::Octets(octets) => octets,
+            SizeLimit::NotOffered | SizeLimit::Unlimited => 0,
+        };
+        self.0.largest.store(largest, Ordering::Relaxed);
         Ok(self.pooled(connection, login, false, place))
     }
 
@@ -173,7 +200,7 @@ impl Pool {
         {
             let mut idle = self.0.idle();
             idle.push(Idle { connection, login, since: Instant::now() });
-            if idle.len() == 1 {
+            if !self.0.watched.swap(true, Ordering::Relaxed) {
                 tokio::spawn(close_the_old(Arc::downgrade(&self.0)));
             }
         }
@@ -247,8 +274,11 @@ async fn close_the_old(pool: Weak<Shared>) {
             while idle.first().is_some_and(|oldest| now - oldest.since >= longest_idle) {
                 part(idle.remove(0).connection, None);
             }
-            // Under the lock: whoever adds one to an empty list starts the next of us.
-            let Some(oldest) = idle.first() else { return };
+            let Some(oldest) = idle.first() else {
+                // Under the lock: whoever adds one from here on starts the next of us.
+                shared.watched.store(false, Ordering::Relaxed);
+                return;
+            };
             oldest.since + longest_idle
         };
         drop(shared);

@@ -34,7 +34,7 @@ pub(crate) struct Wire {
     timeout: Duration,
     read_deadline: Option<Pin<Box<Sleep>>>,
     write_deadline: Option<Pin<Box<Sleep>>>,
-    /// What follows lettre's command as it is (BDAT, RFC 3030), and how much of it has gone out.
+    /// What goes out beside lettre: the content after DATA or BDAT; and how much of it has.
     chunk: Vec<u8>,
     chunk_sent: usize,
     /// What lettre is about to read.
@@ -63,8 +63,11 @@ pub(crate) struct Heard {
     pub(crate) early: bool,
     /// CRLF `.` CRLF has begun to go out, or all of the chunk: from here on the server may have taken the message.
     pub(crate) dot_sent: bool,
-    /// Goes out behind the command, as it is.
+    /// Goes out as it is when lettre flushes.
     pub(crate) chunk: Vec<u8>,
+    /// So many octets at its end make the message the server's: the final dot, or the last octet of a BDAT.
+    /// 0: more follows.
+    pub(crate) end_octets: usize,
     /// How long the reply may take, if not the wire's timeout.
     pub(crate) patience: Option<Duration>,
 }
@@ -77,9 +80,9 @@ pub(crate) enum Fault {
     Nonsense(String),
 }
 
-/// lettre ends the content with one write of exactly this. The content itself cannot look so: the
-/// dot that begins a line has been doubled by then.
-const FINAL_DOT: &[u8] = b"\r\n.\r\n";
+/// lettre ends the content with one write of exactly this, which the last chunk has already brought. No command
+/// looks so.
+pub(crate) const FINAL_DOT: &[u8] = b"\r\n.\r\n";
 
 impl Wire {
     pub(crate) fn new(link: Link, upstream: &Upstream) -> Self {
@@ -251,8 +254,20 @@ impl Wire {
     /// Sends what follows the command.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.chunk.is_empty() {
-            self.chunk = std::mem::take(&mut lock(&self.heard).chunk);
+            let ends_message = {
+                let mut heard = lock(&self.heard);
+                self.chunk = std::mem::take(&mut heard.chunk);
+                heard.end_octets > 0
+            };
             self.chunk_sent = 0;
+            if self.chunk.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let our_turn_begins = std::mem::take(&mut self.just_answered) || ends_message;
+            if our_turn_begins && let Some(error) = self.poll_unasked(cx) {
+                self.chunk = Vec::new();
+                return Poll::Ready(Err(error));
+            }
         }
         while self.chunk_sent < self.chunk.len() {
             let left = &self.chunk[self.chunk_sent..];
@@ -261,8 +276,12 @@ impl Wire {
                 outcome => outcome,
             };
             self.chunk_sent += ready!(self.guard_write(cx, outcome))?;
-            if self.chunk_sent == self.chunk.len() {
-                lock(&self.heard).dot_sent = true;
+            let left = self.chunk.len() - self.chunk_sent;
+            {
+                let mut heard = lock(&self.heard);
+                heard.dot_sent |= left < heard.end_octets;
+            }
+            if left == 0 {
                 self.chunk = Vec::new();
                 self.chunk_sent = 0;
                 break;
@@ -306,18 +325,18 @@ impl AsyncWrite for Wire {
             self.swallowing = end.is_none();
             return Poll::Ready(Ok(end.map_or(octets.len(), |end| end + 1)));
         }
-        let is_final_dot = octets == FINAL_DOT;
-        let our_turn_begins = std::mem::take(&mut self.just_answered) || is_final_dot;
-        if our_turn_begins && let Some(error) = self.poll_unasked(cx) {
+        if octets == FINAL_DOT {
+            return Poll::Ready(Ok(octets.len()));
+        }
+        if std::mem::take(&mut self.just_answered)
+            && let Some(error) = self.poll_unasked(cx)
+        {
             return Poll::Ready(Err(error));
         }
         let outcome = match Pin::new(&mut self.link).poll_write(cx, octets) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             outcome => outcome,
         };
-        if is_final_dot && matches!(outcome, Poll::Ready(Ok(_))) {
-            lock(&self.heard).dot_sent = true;
-        }
         self.guard_write(cx, outcome)
     }
 

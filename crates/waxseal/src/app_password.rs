@@ -78,7 +78,7 @@ async fn remove(args: &AppPasswordRemoveArgs) -> Outcome {
 }
 
 /// The login behind an address or alias, of the file or of the store.
-async fn login(config: &Config, store: &impl Store, address: &Mailbox) -> anyhow::Result<String> {
+pub(crate) async fn login(config: &Config, store: &impl Store, address: &Mailbox) -> anyhow::Result<String> {
     let declared = config.senders.iter().find(|sender| {
         std::iter::once(&sender.address).chain(&sender.aliases).any(|own| own.same_mailbox(address))
     });

@@ -1,28 +1,57 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use envelope::{Clock, SystemClock};
+use serde_json::json;
+
+use crate::certificates::{self, Finding};
 use crate::cli::{CheckArgs, Part};
-use crate::config::{self, Config, ProblemKind};
+use crate::config::{self, Config, ProblemKind, Problems};
 use crate::exit::{self, Failure, Outcome};
 use crate::wiring;
 
-/// Finds every mistake in a configuration file; starts and changes nothing.
+/// Finds every mistake in a configuration file and in the certificates it names; starts and changes nothing.
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let file = &args.config.config;
-    match load(file, args.only) {
+    let problems = match load(file, args.only) {
+        Err(problems) => problems,
         Ok(config) => {
-            if args.json {
-                println!("[]");
-            } else if !args.quiet {
-                println!("{}: fine; {}", file.display(), wiring::summary(&config));
-            }
-            Ok(exit::OK)
+            let (mistakes, notes): (Vec<_>, Vec<_>) = certificates::findings(&config, SystemClock.now())
+                .into_iter()
+                .partition(|finding| finding.is_mistake);
+            let mistakes = mistakes.into_iter().map(|found| (found.message, found.key, found.help));
+            let Some(problems) = Problems::of_files(file, mistakes.collect()) else {
+                fine(args, &config, &notes);
+                return Ok(exit::OK);
+            };
+            problems
         }
-        Err(problems) if args.json => {
-            println!("{}", problems.to_json());
-            Err(Failure::told(exit_status(&problems)))
+    };
+    if args.json {
+        println!("{}", problems.to_json());
+        return Err(Failure::told(exit_status(&problems)));
+    }
+    Err(refused(&problems))
+}
+
+fn fine(args: &CheckArgs, config: &Config, notes: &[Finding]) {
+    let file = args.config.config.display();
+    if args.json {
+        let notes: serde_json::Value = notes
+            .iter()
+            .map(|note| {
+                json!({
+                    "level": "note", "message": note.message, "key": note.key, "file": file.to_string(),
+                    "line": null, "column": null, "note": null, "help": note.help,
+                })
+            })
+            .collect();
+        println!("{notes}");
+    } else if !args.quiet {
+        println!("{file}: fine; {}", wiring::summary(config));
+        for Finding { message, help, .. } in notes {
+            println!("note: {message}{}", help.as_ref().map(|help| format!("; {help}")).unwrap_or_default());
         }
-        Err(problems) => Err(refused(&problems)),
     }
 }
 

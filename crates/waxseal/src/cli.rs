@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use envelope::RelayId;
 
 /// The command line. Data goes to stdout, talk to stderr.
 #[derive(Debug, Parser)]
@@ -43,12 +44,26 @@ pub(crate) enum Command {
     /// Adds and lists people who may send
     #[command(subcommand)]
     Sender(SenderCommand),
+    /// Makes, lists and removes tokens for the API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Tests, lists and signs in at the providers mail goes out to
     #[command(subcommand)]
     Upstream(UpstreamCommand),
     /// Lists, rotates and moves the keys that links are signed with
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Stops a message's links: they lead to a page that says so
+    Revoke(RevokeArgs),
+    /// Deletes what is over its time (privacy.keep_…); `run` does it every day
+    Purge(PurgeArgs),
+    /// Deletes what a recipient did, and takes the address out of everything
+    Forget(ForgetArgs),
+    /// Prints everything that is stored about an address, as JSON
+    Export(ExportArgs),
+    /// Lists and changes who is to get no mail, of one sender or of all
+    #[command(subcommand)]
+    Suppress(SuppressCommand),
 }
 
 /// `waxseal demo`.
@@ -85,6 +100,127 @@ pub(crate) enum Part {
     Relay,
     /// Where recipients' clicks and pixels land
     Track,
+}
+
+/// `waxseal suppress`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SuppressCommand {
+    /// Lists the addresses, and why
+    List(SuppressListArgs),
+    /// Puts an address on the list
+    Add(SuppressAddArgs),
+    /// Takes an address off the list
+    Remove(SuppressRemoveArgs),
+    /// Puts the addresses of a file on the list: one a line, perhaps with ",sender" and ",reason"
+    Import(SuppressImportArgs),
+}
+
+/// Why an address is on the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Why {
+    /// The recipient unsubscribed
+    Unsubscribed,
+    /// Mail to it came back for good
+    Bounced,
+    /// The recipient reported mail as spam
+    Complaint,
+    /// The operator says so
+    ByHand,
+}
+
+/// `waxseal suppress list`.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Only those for this sender alone
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal suppress add`.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressAddArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The address that is to get no mail
+    pub(crate) address: String,
+    /// Only of this sender; of anybody here if not given
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+    /// Why
+    #[arg(long, value_enum, default_value = "by-hand")]
+    pub(crate) reason: Why,
+}
+
+/// `waxseal suppress remove`.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressRemoveArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The address
+    pub(crate) address: String,
+    /// From the list of this sender; from the one for all if not given
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+}
+
+/// `waxseal suppress import`.
+#[derive(Debug, Args)]
+pub(crate) struct SuppressImportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    /// For lines without a sender: only of this one; of anybody here if not given
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+    /// For lines without a reason
+    #[arg(long, value_enum, default_value = "by-hand")]
+    pub(crate) reason: Why,
+}
+
+/// `waxseal revoke`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct RevokeArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<RevokeCommand>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The message's id, or one of its tracked links
+    #[arg(required = true)]
+    pub(crate) message: Option<String>,
+    /// Only this link of it, by its number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) link: Option<u16>,
+    /// Only in this recipient's copy, by number or address
+    #[arg(long, value_name = "WHO")]
+    pub(crate) recipient: Option<String>,
+    /// Take it back: the links work again
+    #[arg(long)]
+    pub(crate) undo: bool,
+}
+
+/// `waxseal revoke list`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RevokeCommand {
+    /// Lists what is revoked, newest first
+    List(RevokeListArgs),
+}
+
+/// `waxseal revoke list`.
+#[derive(Debug, Args)]
+pub(crate) struct RevokeListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `waxseal keys`.
@@ -202,6 +338,46 @@ pub(crate) struct PreviewArgs {
     pub(crate) json: bool,
 }
 
+/// `waxseal purge`.
+#[derive(Debug, Args)]
+pub(crate) struct PurgeArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Only say what would be deleted
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal forget`.
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The recipient's address
+    pub(crate) address: String,
+    /// Only say what would be touched
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The address
+    pub(crate) address: String,
+    /// JSON is the only form there is
+    #[arg(long, hide = true)]
+    pub(crate) json: bool,
+}
+
 /// `waxseal messages`.
 #[derive(Debug, Args)]
 pub(crate) struct MessagesArgs {
@@ -220,7 +396,26 @@ pub(crate) struct MessagesArgs {
 
 /// `waxseal events`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct EventsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<EventsCommand>,
+    #[command(flatten)]
+    pub(crate) list: EventsListArgs,
+}
+
+/// What can be done with events, beside looking at them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Judges opens and clicks again by the present rules, as far as what they are judged by was kept
+    Reclassify(ReclassifyArgs),
+    /// Says who an open or a click was; it stands above the rules
+    Correct(CorrectArgs),
+}
+
+/// `waxseal events`, the list.
+#[derive(Debug, Args)]
+pub(crate) struct EventsListArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArg,
     /// Go on printing what comes
@@ -229,9 +424,110 @@ pub(crate) struct EventsArgs {
     /// How many at most, before following
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) limit: u32,
+    /// Only those of this message
+    #[arg(long, value_name = "ID", conflicts_with = "follow")]
+    pub(crate) message: Option<RelayId>,
+    /// Say each reason in a sentence, and what was thought before
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) verbose: bool,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `waxseal token …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Makes a token and prints it, once
+    Add(TokenAddArgs),
+    /// Lists tokens, not their secrets
+    List(TokenListArgs),
+    /// Takes a token back
+    Remove(TokenRemoveArgs),
+}
+
+/// `waxseal token add`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenAddArgs {
+    /// Whose it is: a sender's address
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: String,
+    /// What it is for, in your words
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: String,
+    /// What may be done with it: read, correct, feedback, everyone (the same for every sender's mail)
+    #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
+    pub(crate) scope: Vec<String>,
+    /// After so many days it ends
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) days: Option<u32>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `waxseal token list`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenListArgs {
+    /// Only this sender's
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `waxseal token remove`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenRemoveArgs {
+    /// Its name, as `waxseal token list` shows it
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `waxseal events reclassify`.
+#[derive(Debug, Args)]
+pub(crate) struct ReclassifyArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Print what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Only what happened since: a date, a moment, or so long ago (2026-11-01, 2026-11-01T08:00:00Z, 7d)
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Only opens and clicks of this message
+    #[arg(long, value_name = "ID")]
+    pub(crate) message: Option<RelayId>,
+    /// Print each change, not the counts only
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Print one JSON object: how many were judged, and how many changed from what to what
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal events correct`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("who").required(true).args(["me", "person", "machine"]))]
+pub(crate) struct CorrectArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The event's id, as `waxseal events --verbose` prints it
+    #[arg(value_name = "EVENT")]
+    pub(crate) event: RelayId,
+    /// This was me
+    #[arg(long)]
+    pub(crate) me: bool,
+    /// This was a person
+    #[arg(long)]
+    pub(crate) person: bool,
+    /// This was a machine
+    #[arg(long)]
+    pub(crate) machine: bool,
 }
 
 /// `waxseal ingest`.
@@ -411,6 +707,8 @@ pub(crate) enum QueueCommand {
     Release(QueueArgs),
     /// Deletes a message for good; nobody is told
     Delete(QueueDeleteArgs),
+    /// Puts a message that was set aside, or the file of one, back into the queue
+    Restore(QueueRestoreArgs),
     /// Tries everything that waits at once
     Flush(ConfigArg),
 }
@@ -451,6 +749,25 @@ pub(crate) struct QueueShowArgs {
     /// Print what is handed on, header and body, and nothing else
     #[arg(long, conflicts_with = "json")]
     pub(crate) content: bool,
+}
+
+/// `waxseal queue restore`.
+#[derive(Debug, Args)]
+pub(crate) struct QueueRestoreArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The message's id, or the last eight digits of it; or a file that `queue list` names
+    #[arg(value_name = "ID|FILE")]
+    pub(crate) what: String,
+    /// Of a file: whose message it is, and who hears of failures
+    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    pub(crate) from: Option<String>,
+    /// Of a file: whom it is for; once for each
+    #[arg(long, value_name = "ADDRESS", requires = "from")]
+    pub(crate) to: Vec<String>,
+    /// Of a file: the upstream it goes to; needed when there are several
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub(crate) upstream: Option<String>,
 }
 
 /// `waxseal queue delete`.

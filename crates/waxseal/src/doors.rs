@@ -10,9 +10,8 @@ use rustls::ServerConfig;
 use smtp::{AuthPolicy, Deadlines, Limits, ListenerConfig, TlsMode};
 use tokio::net::TcpListener;
 
-use crate::certificates;
 use crate::config;
-use crate::config::{Certificate, Config, Encryption, Listener, LoginPlace, Role, UpstreamLogin};
+use crate::config::{Config, Encryption, Listener, LoginPlace, Role, UpstreamLogin};
 
 /// A mail listener that is open.
 pub(crate) struct MailDoor {
@@ -27,25 +26,6 @@ pub(crate) enum Behind {
     Relay(Arc<Door>),
     /// Bounces and complaints are read.
     Feedback(Arc<FeedbackDoor>),
-}
-
-/// The certificate our listeners show, if one of them speaks TLS.
-pub(crate) fn certificate(config: &Config) -> anyhow::Result<Option<Arc<ServerConfig>>> {
-    match &config.certificate {
-        Certificate::None => Ok(None),
-        Certificate::SelfSigned => {
-            let host = config.tracking.base_url.split("://").nth(1).unwrap_or_default();
-            let host = host.split(':').next().unwrap_or_default();
-            let names = vec![
-                config.hostname.clone(),
-                host.to_owned(),
-                "localhost".to_owned(),
-                "127.0.0.1".to_owned(),
-            ];
-            certificates::self_signed(names).map(Some)
-        }
-        Certificate::Files { cert_file, key_file } => certificates::from_files(cert_file, key_file).map(Some),
-    }
 }
 
 /// Opens the socket of every `[[smtp]]`.
@@ -81,6 +61,13 @@ pub(crate) async fn mail_doors(
 /// Opens one socket.
 pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Opens the socket of the plain listener, if there is to be one.
+pub(crate) async fn plain_http(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = config.tracking.plain_http else { return Ok(None) };
+    let socket = bind(address).await;
+    socket.map(Some).context("plain HTTP: set tracking.plain_http_listen, or tracking.plain_http = \"off\"")
 }
 
 fn listener_config(

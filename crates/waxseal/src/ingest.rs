@@ -7,12 +7,14 @@ use envelope::SystemClock;
 use relay::{Intake, IntakeError, Taken};
 use serde_json::json;
 
+use crate::backstage::as_json;
 use crate::check;
 use crate::cli::IngestArgs;
 use crate::exit::{self, Failure, Outcome};
 use crate::key_file;
 use crate::messages::open;
 use crate::output::printable;
+use crate::wiring;
 
 /// A report brings back a message at most, and some words. A longer one is cut: what counts stands at its beginning.
 const MOST_OCTETS: u64 = 50 << 20;
@@ -25,7 +27,7 @@ pub(crate) async fn ingest(args: &IngestArgs) -> Outcome {
     let config = check::read(&args.config.config)?;
     let store = open(&config.store.database)?;
     let keys = Arc::new(key_file::read_or_make(&config.store.signing_key_file)?);
-    let intake = Intake::new(Arc::new(store.clone()), keys, Arc::new(SystemClock));
+    let intake = wiring::intake(&config, Arc::new(store.clone()), keys, Arc::new(SystemClock));
     let outcome = match (&args.maildir, args.files.is_empty()) {
         (Some(maildir), _) => of_maildir(&intake, maildir, args.json).await,
         (None, true) => one(&intake, "standard input", &octets_of(io::stdin().lock())?, args.json).await,
@@ -92,14 +94,8 @@ async fn one(intake: &Intake, name: &str, octets: &[u8], json: bool) -> Outcome 
 fn tell(name: &str, taken: &Taken, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
-        let items: Vec<_> = taken
-            .items
-            .iter()
-            .map(|item| {
-                json!({ "recipient": item.recipient, "address": item.address, "kind": item.kind.code(), "status": item.status })
-            })
-            .collect();
-        let line = json!({ "source": name, "message": taken.message.to_string(), "sender": taken.sender, "items": items });
+        let mut line = as_json(taken);
+        line["source"] = name.into();
         return writeln!(out, "{line}");
     }
     if taken.items.is_empty() {

@@ -18,15 +18,22 @@ mod run;
 mod signals;
 mod wiring;
 
+mod backstage;
 mod check;
+mod damaged;
 mod demo;
 mod events;
+mod forgetting;
 mod keys_command;
 mod messages;
 mod output;
 mod preview;
+mod purging;
 mod queue;
+mod revoke;
 mod sender;
+mod suppress;
+mod token;
 mod upstream_command;
 
 mod app_password;
@@ -71,9 +78,15 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Verdict(args) => verdict::verdict(&args),
         Command::Intel(command) => intel::intel(command),
         Command::Queue(command) => in_runtime(queue::queue(command)),
+        Command::Token(command) => in_runtime(token::token(command)),
         Command::Upstream(command) => in_runtime(upstream_command::upstream(command)),
         Command::Sender(command) => in_runtime(sender::sender(command)),
         Command::Keys(command) => keys_command::keys(command),
+        Command::Suppress(command) => in_runtime(suppress::suppress(command)),
+        Command::Purge(args) => in_runtime(purging::command(&args)),
+        Command::Forget(args) => in_runtime(forgetting::forget(&args)),
+        Command::Export(args) => in_runtime(forgetting::export(&args)),
+        Command::Revoke(args) => in_runtime(revoke::revoke(&args)),
     }
 }
 

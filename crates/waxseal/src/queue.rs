@@ -7,6 +7,7 @@ use store::{Queue, QueueState, QueuedMessage, QueuedRecipient, RecipientState, S
 
 use crate::check;
 use crate::cli::{ConfigArg, QueueArgs, QueueCommand, QueueDeleteArgs, QueueListArgs, QueueShowArgs};
+use crate::damaged;
 use crate::exit::{self, Failure, Outcome};
 use crate::output::{local_time, printable, shortened};
 
@@ -19,6 +20,7 @@ pub(crate) async fn queue(command: QueueCommand) -> Outcome {
         QueueCommand::Hold(args) => hold(&args).await,
         QueueCommand::Release(args) => release(&args).await,
         QueueCommand::Delete(args) => delete(&args).await,
+        QueueCommand::Restore(args) => damaged::restore(&args).await,
         QueueCommand::Flush(config) => flush(&config).await,
     }
 }
@@ -48,6 +50,9 @@ async fn list(args: &QueueListArgs) -> Outcome {
                 write!(out, "{}", lines(message))?;
             }
         }
+    }
+    if args.sender.is_none() {
+        damaged::list(&queue, &mut out, args.json).await?;
     }
     drop(out);
     if !args.json {
@@ -153,7 +158,7 @@ async fn flush(config: &ConfigArg) -> Outcome {
 }
 
 /// The queue of a configuration; never makes one.
-fn open(config: &ConfigArg) -> Result<SqliteQueue, Failure> {
+pub(crate) fn open(config: &ConfigArg) -> Result<SqliteQueue, Failure> {
     let spool = check::read(&config.config)?.store.spool;
     if !SqliteQueue::is_in(&spool) {
         let error = anyhow!(
@@ -173,7 +178,7 @@ fn open_beside(spool: &Path) -> anyhow::Result<SqliteQueue> {
 }
 
 /// By its id, or by the last digits of it, which replies and logs quote.
-async fn find(queue: &SqliteQueue, text: &str) -> Result<QueuedMessage, Failure> {
+pub(crate) async fn find(queue: &SqliteQueue, text: &str) -> Result<QueuedMessage, Failure> {
     let text = text.trim().to_ascii_lowercase();
     if let Ok(id) = text.parse::<RelayId>() {
         let message = queue.message(id).await.context("cannot read the message")?;
@@ -210,7 +215,8 @@ fn there(found: Result<bool, StoreError>, id: RelayId) -> Result<(), Failure> {
 fn refuse_damaged(message: &QueuedMessage) -> anyhow::Result<()> {
     let QueueState::SetAside(why) = &message.state else { return Ok(()) };
     Err(anyhow!(
-        "{} is damaged and set aside: {}. What is there of it: waxseal queue show --content {0}",
+        "{} is damaged and set aside: {}. What is there of it: waxseal queue show --content {0}. To send it all the \
+         same: waxseal queue restore {0}",
         message.id,
         printable(why)
     ))
@@ -334,7 +340,7 @@ fn are(count: u64, word: &str) -> String {
 }
 
 /// A KB is 1,000 octets, as in the configuration file.
-fn size(octets: u64) -> String {
+pub(crate) fn size(octets: u64) -> String {
     match octets {
         0..10_000 => format!("{octets} octets"),
         10_000..10_000_000 => format!("{} KB", octets / 1_000),

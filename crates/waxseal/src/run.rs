@@ -4,19 +4,20 @@ use std::time::Duration;
 use anyhow::Context;
 use envelope::{Clock, SystemClock};
 use relay::Dispatcher;
-use rustls::ServerConfig;
 use seal::Keys;
 use store::{Queue, Recorder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use track::{Endpoint, Places};
+use track::{Endpoint, Places, Screening, Settler, Surroundings};
 
+use crate::certificates::{Certificates, PlainDoor};
 use crate::cli::{Part, RunArgs};
 use crate::config::Config;
 use crate::doors::{self, Behind, MailDoor, TIME_TO_CLOSE};
 use crate::exit::{self, Failure, Outcome};
 use crate::house::{House, Serving};
-use crate::{check, key_file, logging, signals, wiring};
+use crate::purging::Purging;
+use crate::{backstage, check, key_file, logging, signals, wiring};
 
 /// Runs the relay and the tracking endpoint, or one of them, in the foreground until a signal.
 pub(crate) async fn run(args: &RunArgs) -> Outcome {
@@ -99,16 +100,18 @@ async fn open(
     clock: Arc<dyn Clock>,
     shutdown: &watch::Receiver<bool>,
 ) -> anyhow::Result<Serving> {
-    let certificate = doors::certificate(config)?;
+    let api_clock = clock.clone();
+    let certificates = Certificates::open(config, house.recorder.is_some(), clock.clone())?;
+    let for_mail = certificates.as_ref().map(Certificates::for_mail).transpose()?;
     let mail_doors = match &house.relay {
         Some(relay) => {
-            let intake = relay::Intake::new(house.store.clone(), house.keys.clone(), clock.clone());
-            doors::mail_doors(config, certificate.as_ref(), relay, &intake).await?
+            let intake = wiring::intake(config, house.store.clone(), house.keys.clone(), clock.clone());
+            doors::mail_doors(config, for_mail.as_ref(), relay, &intake).await?
         }
         None => vec![],
     };
     let tracking = match &house.recorder {
-        Some(recorder) => Some((doors::bind(config.tracking.listen).await?, recorder)),
+        Some(recorder) => Some((Web::open(config).await?, recorder)),
         None => None,
     };
 
@@ -123,12 +126,52 @@ async fn open(
             Ok(())
         });
     }
-    if let Some((socket, recorder)) = tracking {
+    if let Some((web, recorder)) = tracking {
         // Nobody waits for it: until it is read, devices of rare programs are told less closely.
         tokio::task::spawn_blocking(verdict::load_families);
-        let endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock)?;
-        track(&mut serving, config, socket, endpoint, certificate, shutdown)?;
+        let surroundings = Surroundings::new(house.store.clone());
+        let endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock.clone())?;
+        let endpoint = Endpoint {
+            store: Some(house.store.clone()),
+            surroundings: Some(surroundings.clone()),
+            ..endpoint
+        };
+        recorder.screen_with(Arc::new(Screening {
+            surroundings: surroundings.clone(),
+            store: house.store.clone(),
+            keeping: endpoint.keeping.clone(),
+            clock: clock.clone(),
+        }));
+        let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock.clone())
+            .keeping(wiring::evidence(config));
+        let stop = shutdown.clone();
+        serving.spawn(async move {
+            settler.run(stop).await;
+            Ok(())
+        });
+        let (revoked, store, stop) = (endpoint.revoked.clone(), house.store.clone(), shutdown.clone());
+        if let Err(error) = revoked.refresh(&*store).await {
+            // A redirect does not wait for the store, so neither does the endpoint.
+            tracing::warn!(%error, "what is revoked cannot be read yet");
+        }
+        serving.spawn(async move {
+            revoked.follow(store, stop).await;
+            Ok(())
+        });
+        web.serve(&mut serving, config, endpoint, certificates.as_ref(), shutdown)?;
     }
+    let purging = Purging {
+        store: house.store.clone(),
+        clock,
+        terms: wiring::terms(config),
+        spool: config.store.spool.clone(),
+    };
+    let stop = shutdown.clone();
+    serving.spawn(async move {
+        purging.run(stop).await;
+        Ok(())
+    });
+    keep(&mut serving, certificates, shutdown);
     let dispatcher = house
         .relay
         .clone()
@@ -138,6 +181,14 @@ async fn open(
             dispatcher.run().await;
             Ok(())
         });
+    }
+    if let Some(listen) = config.console
+        && house.relay.is_some()
+    {
+        let socket = doors::bind(listen).await?;
+        let api = backstage::api(config, house, api_clock);
+        let stop = shutdown.clone();
+        serving.spawn(async move { Ok(console::serve_api(socket, api, stop).await?) });
     }
     tokio::spawn(house.replaying());
     Ok(serving)
@@ -153,11 +204,12 @@ async fn open_keys_only(
     let file = &config.store.signing_key_file;
     let keys = key_file::read(file)
         .context("a node without a store needs the keys of the one that sends: waxseal keys export there, keys import here")?;
-    let certificate = doors::certificate(config)?;
-    let socket = doors::bind(config.tracking.listen).await?;
+    let certificates = Certificates::open(config, true, clock.clone())?;
+    let web = Web::open(config).await?;
     let mut serving = Serving::default();
     let endpoint = endpoint(config, Arc::new(keys), None, clock)?;
-    track(&mut serving, config, socket, endpoint, certificate, shutdown)?;
+    web.serve(&mut serving, config, endpoint, certificates.as_ref(), shutdown)?;
+    keep(&mut serving, certificates, shutdown);
     Ok(serving)
 }
 
@@ -172,8 +224,13 @@ fn endpoint(
     let proxies = config.tracking.trusted_proxies.iter().map(|network| network.to_string().parse());
     Ok(Endpoint {
         trusted_proxies: proxies.collect::<Result<_, _>>().context("a trusted proxy is not a network")?,
+        proxy_protocol: config.tracking.proxy_protocol,
+        contact: config.tracking.contact.clone(),
         keep_address,
         keep_agent,
+        limits: wiring::endpoint_limits(config),
+        keeping: wiring::keeping(config),
+        about: wiring::about(config),
         rules: Arc::new(wiring::rules(config)?),
         places: places(config)?,
         ..Endpoint::new(keys, recorder, clock)
@@ -198,22 +255,55 @@ fn places(config: &Config) -> anyhow::Result<Option<Arc<Places>>> {
 
 const LOOK_AT_MAP_EVERY: Duration = Duration::from_mins(1);
 
-fn track(
-    serving: &mut Serving,
-    config: &Config,
-    socket: TcpListener,
-    endpoint: Endpoint,
-    certificate: Option<Arc<ServerConfig>>,
-    shutdown: &watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    let tls = if config.tracking.tls {
-        Some(certificate.context("the tracking endpoint speaks TLS and there is no certificate")?)
-    } else {
-        None
-    };
-    let stop = shutdown.clone();
-    serving.spawn(async move { Ok(track::serve(socket, tls, Arc::new(endpoint), stop).await?) });
-    Ok(())
+/// The sockets that recipients come to.
+struct Web {
+    tracking: TcpListener,
+    plain: Option<TcpListener>,
+}
+
+impl Web {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            tracking: doors::bind(config.tracking.listen).await?,
+            plain: doors::plain_http(config).await?,
+        })
+    }
+
+    fn serve(
+        self,
+        serving: &mut Serving,
+        config: &Config,
+        endpoint: Endpoint,
+        certificates: Option<&Certificates>,
+        shutdown: &watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        let tls = if config.tracking.tls {
+            let certificates =
+                certificates.context("the tracking endpoint speaks TLS and there is no certificate")?;
+            Some(certificates.for_web()?)
+        } else {
+            None
+        };
+        let stop = shutdown.clone();
+        serving.spawn(async move { Ok(track::serve(self.tracking, tls, Arc::new(endpoint), stop).await?) });
+        if let Some(socket) = self.plain {
+            let door = PlainDoor::new(config, certificates.map(Certificates::shown));
+            let stop = shutdown.clone();
+            serving.spawn(async move { Ok(door.serve(socket, stop).await?) });
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the certificates good as long as anything is served.
+fn keep(serving: &mut Serving, certificates: Option<Certificates>, shutdown: &watch::Receiver<bool>) {
+    if let Some(certificates) = certificates {
+        let stop = shutdown.clone();
+        serving.spawn(async move {
+            certificates.keep(stop).await;
+            Ok(())
+        });
+    }
 }
 
 /// What is under way may finish within the grace; then the program ends all the same.

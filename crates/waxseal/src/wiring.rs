@@ -1,15 +1,18 @@
 //! From what the file says to what each crate wants to know.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use envelope::{Mailbox, ModeRule, SystemClock, TrackingModes};
+use envelope::{Clock, Mailbox, ModeRule, SystemClock, TrackingMode, TrackingModes};
 use relay::event::Addresses;
 use relay::{
-    AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim, OnUnavailable, Rate, Retry,
-    Rewriting, Route, RouteLogin, Settings,
+    AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, Intake, LoginLimits, LoginOrder, OnDkim,
+    OnSuppressed, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin, Settings, TrackingDomain,
 };
 use rewrite::{LinkRules, PixelPosition};
-use track::{KeepAddress, KeepAgent};
+use seal::Keys;
+use store::{EvidenceRule, FeedbackKind, Store};
+use track::{About, KeepAddress, KeepAgent, Keeping, Quota};
 use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
 use verdict::Rules;
 
@@ -18,6 +21,7 @@ use crate::config::{self, Config};
 use crate::house::Cellar;
 use crate::key_file;
 use crate::logging::Format;
+use crate::purging::Terms;
 use crate::rule_book;
 
 /// What the relay runs on.
@@ -30,6 +34,7 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         hostname: config.hostname.clone(),
         tracking_enabled: config.tracking.enabled,
         base_url: config.tracking.base_url.clone(),
+        domains: config.tracking.domains.iter().map(domain).collect(),
         track_field: config.tracking.header.clone(),
         login_suffix: config.tracking.login_suffix,
         sticky: config.tracking.sticky,
@@ -40,12 +45,31 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         keep_subjects: !config.privacy.keep_subjects.is_zero(),
         about_field: config.privacy.about_field,
         rewriting: rewriting(&config.tracking),
+        unsubscribe_mailto: config.unsubscribe.mailto.as_ref().map(ToString::to_string),
+        on_suppressed: match config.unsubscribe.on_suppressed {
+            config::OnSuppressed::Refuse => OnSuppressed::Refuse,
+            config::OnSuppressed::Skip => OnSuppressed::Skip,
+        },
         rewrite_time: config.limits.rewrite_time,
         login_order: config.login_order.iter().map(login_order).collect(),
         login_limits: LoginLimits { failures: config.throttle.failures, per: config.throttle.per },
         senders: config.senders.iter().map(sender).collect(),
         routes: routes.collect::<Result<_, _>>()?,
     })
+}
+
+/// Takes bounces and complaints, and does about them what the file says.
+pub(crate) fn intake(
+    config: &Config,
+    store: Arc<dyn Store>,
+    keys: Arc<Keys>,
+    clock: Arc<dyn Clock>,
+) -> Intake {
+    let wanted = &config.unsubscribe;
+    let suppress_on =
+        [(wanted.also_on_bounce, FeedbackKind::Hard), (wanted.also_on_complaint, FeedbackKind::Complaint)];
+    let suppress_on = suppress_on.into_iter().filter_map(|(is_wanted, kind)| is_wanted.then_some(kind));
+    Intake::new(store, keys, clock).suppressing(suppress_on.collect())
 }
 
 /// Where things are kept.
@@ -78,6 +102,42 @@ pub(crate) fn keeps(config: &Config) -> (KeepAddress, KeepAgent) {
     (address, agent)
 }
 
+/// How long what is kept.
+pub(crate) fn terms(config: &Config) -> Terms {
+    // Nobody waits a day for settling: what is left by then, a crash left.
+    let evidence = config.privacy.keep_evidence.unwrap_or(Duration::from_hours(24));
+    Terms { events: config.privacy.keep_events, subjects: config.privacy.keep_subjects, evidence }
+}
+
+/// What the tracking endpoint keeps of hits.
+pub(crate) fn keeping(config: &Config) -> Keeping {
+    let privacy = &config.privacy;
+    let mut modes = modes(privacy);
+    // Mail to them may have been tracked before they were on the list.
+    if !privacy.never_track.is_empty() {
+        modes.rules.push(ModeRule {
+            senders: vec![AddressPattern::Anyone],
+            recipients: privacy.never_track.iter().map(pattern).collect(),
+            mode: TrackingMode::Off,
+        });
+    }
+    Keeping { honour_dnt: privacy.honour_dnt, modes, keep_events: privacy.keep_events }
+}
+
+/// What a recipient's page says of this installation; `None`: there is none.
+pub(crate) fn about(config: &Config) -> Option<About> {
+    let privacy = &config.privacy;
+    privacy.recipient_page.then(|| About {
+        contact: privacy.contact.clone(),
+        keep_events: privacy.keep_events,
+        address: match privacy.store_ip {
+            config::StoreIp::None => KeepAddress::None,
+            config::StoreIp::Truncated => KeepAddress::Truncated,
+            config::StoreIp::Full => KeepAddress::Full,
+        },
+    })
+}
+
 /// How much may be kept about whom.
 pub(crate) fn modes(privacy: &config::Privacy) -> TrackingModes {
     let patterns = |patterns: &[config::AddressPattern]| patterns.iter().map(pattern).collect();
@@ -99,6 +159,11 @@ pub(crate) fn rules(config: &Config) -> anyhow::Result<Rules> {
         let told: Vec<String> = troubles.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the rules that people are told from machines by cannot be read: {}", told.join("; "))
     })
+}
+
+/// What becomes of evidence once a verdict is settled.
+pub(crate) fn evidence(config: &Config) -> EvidenceRule {
+    config.privacy.keep_evidence.map_or(EvidenceRule::Drop, EvidenceRule::KeepFor)
 }
 
 /// How the log looks: level, format, addresses.
@@ -182,6 +247,11 @@ fn route(config: &Config, upstream: &config::UpstreamConfig) -> anyhow::Result<R
             give_up: upstream.retry.give_up,
         },
         rate: upstream.rate.map(|rate| Rate { messages: rate.messages, per: rate.per }),
+        unsubscribe: match upstream.unsubscribe.unwrap_or(config.unsubscribe.add) {
+            config::AddUnsubscribe::Off => AddUnsubscribe::Off,
+            config::AddUnsubscribe::WhenTracked => AddUnsubscribe::WhenTracked,
+            config::AddUnsubscribe::Always => AddUnsubscribe::Always,
+        },
     })
 }
 
@@ -253,6 +323,27 @@ pub(crate) fn vault(config: &Config) -> anyhow::Result<Vault> {
     Ok(Vault::new(folder, keys))
 }
 
+/// What the tracking endpoint bears.
+pub(crate) fn endpoint_limits(config: &Config) -> track::Limits {
+    let quota = |quota: config::TrackingQuota| Quota { requests: quota.requests, per: quota.per };
+    track::Limits {
+        per_address: Some(quota(config.limits.tracking_per_ip)),
+        per_url: Some(quota(config.limits.tracking_per_url)),
+        ..track::Limits::default()
+    }
+}
+
+fn domain(domain: &config::TrackingDomain) -> TrackingDomain {
+    let senders = domain.senders.iter().map(pattern).collect();
+    TrackingDomain { senders, base_url: domain.base_url.clone() }
+}
+
+/// All that ever was ours: a mail quotes those of other senders and of earlier days.
+fn other_base_urls(tracking: &config::Tracking) -> Vec<String> {
+    let domains = tracking.domains.iter().map(|domain| &domain.base_url);
+    std::iter::once(&tracking.base_url).chain(domains).chain(&tracking.old_base_urls).cloned().collect()
+}
+
 fn rewriting(tracking: &config::Tracking) -> Rewriting {
     let links = &tracking.links;
     let rules = LinkRules {
@@ -270,6 +361,7 @@ fn rewriting(tracking: &config::Tracking) -> Rewriting {
             config::PixelPosition::Start => PixelPosition::Start,
         },
         plain_text: links.plain_text,
+        other_base_urls: Arc::new(other_base_urls(tracking)),
     }
 }
 

@@ -110,6 +110,7 @@ fn tracking(choices: u8) -> Tracking {
             rules: Arc::new(rules),
             position: position[usize::from(choices >> 2 & 3)],
             plain_text: bit(4),
+            ..Rewriting::default()
         },
         on_dkim: if bit(5) { OnDkim::Strip } else { OnDkim::Keep },
     }

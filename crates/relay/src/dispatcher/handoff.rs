@@ -43,6 +43,10 @@ pub(super) struct Answered {
 pub(super) enum Outcome {
     HandedOn,
     Refused,
+    /// He is to get no mail of this sender's, and the sender hears of it.
+    RefusedHere,
+    /// The same, and the record says so to whoever looks.
+    LeftOut,
     /// To be tried again.
     Later,
     /// The whole message was sent and nobody answered. To be tried again all the same: a mail answered 250 must
@@ -98,7 +102,7 @@ impl Transaction {
         content: &Arc<Vec<u8>>,
     ) -> Result<(), Trouble> {
         let parameters = parameters(message, content);
-        let reply = begin(link, line, message, &parameters)
+        let reply = begin(link, line, message, &parameters, &self.recipients, content)
             .await
             .map_err(|error| Trouble::before_mail(error, link))?;
         let Some(connection) = line else { return Ok(()) };
@@ -200,13 +204,16 @@ impl Trouble {
     }
 }
 
-/// MAIL, on the connection at hand if it still lives.
+/// MAIL, on the connection at hand if it still lives; with it goes what follows, where the provider takes that.
 async fn begin(
     link: &Link,
     line: &mut Option<Pooled>,
     message: &QueuedMessage,
     parameters: &MailParameters,
+    recipients: &[QueuedRecipient],
+    content: &[u8],
 ) -> Result<Reply, HandoffError> {
+    let asked: Vec<_> = recipients.iter().map(|one| (&one.forward_path, &one.parameters)).collect();
     let mut at_hand = line.take();
     loop {
         let was_at_hand = at_hand.is_some();
@@ -214,7 +221,7 @@ async fn begin(
             Some(connection) => connection,
             None => pooled(&link.pool, &link.login, &message.sender).await?,
         };
-        let answer = connection.mail(&message.reverse_path, parameters).await;
+        let answer = connection.mail_ahead(&message.reverse_path, parameters, &asked, content).await;
         // One that was used before may have been closed by the other side just now. Nothing of this message has
         // been said yet. Each that failed is gone from the pool, so this ends.
         if !connection.is_usable() && (was_at_hand || connection.is_reused()) {

@@ -13,10 +13,14 @@ use super::gate::Place;
 use super::handoff::{Answered, Handoff, Outcome, hand_on};
 use super::records::Update;
 use super::{Done, OCTETS_A_PERMIT, Outlet, Shared};
+use crate::conversation::grew_over;
 use crate::event;
+use crate::newly_queued::Fresh;
 use crate::notification::{Answer, News, Notification, Told};
 use crate::rewriting::Tracking;
-use crate::settings::Retry;
+use crate::rewritten::Rewritten;
+use crate::settings::{OnSuppressed, Retry};
+use crate::suppressing::MayWrite;
 
 /// After this the sender is told, once, that it takes long.
 const LONG: Duration = Duration::from_hours(4);
@@ -34,6 +38,9 @@ fn choice_for(choice: Choice, mode: TrackingMode, is_sender: bool) -> Choice {
     }
 }
 
+/// Whether a sender may write to somebody.
+struct NobodyKnows;
+
 /// Is there something to do for it even if its provider takes nothing?
 pub(super) fn is_old(message: &QueuedMessage, retry: &Retry, now: Timestamp) -> bool {
     now >= message.queued_at.plus(retry.give_up) || is_late(message, now)
@@ -44,13 +51,22 @@ fn is_late(message: &QueuedMessage, now: Timestamp) -> bool {
 }
 
 impl Shared {
-    /// One message that is due: handed on, and what came of it written down.
-    pub(super) async fn work(self: Arc<Self>, id: envelope::RelayId, upstream: String, place: Place) -> Done {
+    /// One message that is due: handed on, and what came of it written down. `fresh`: it is in memory still.
+    pub(super) async fn work(
+        self: Arc<Self>,
+        id: envelope::RelayId,
+        upstream: String,
+        fresh: Option<Fresh>,
+        place: Place,
+    ) -> Done {
         let Some(outlet) = self.upstreams.get(&upstream) else { return Done::NotNow };
-        let message = match self.waiting_message(id).await {
-            Ok(Some(message)) => message,
-            Ok(None) => return Done::Settled,
-            Err(error) => return not_now("reading a message", &error),
+        let (message, content) = match fresh.filter(Fresh::is_fresh) {
+            Some(fresh) => (fresh.message, Some(fresh.content)),
+            None => match self.waiting_message(id).await {
+                Ok(Some(message)) => (message, None),
+                Ok(None) => return Done::Settled,
+                Err(error) => return not_now("reading a message", &error),
+            },
         };
         let due = due_recipients(&message, self.now());
         if due.is_empty() {
@@ -59,12 +75,15 @@ impl Shared {
         let Ok(_memory) = self.memory.acquire_many(self.permits_for(&message)).await else {
             return Done::NotNow;
         };
-        let content = match self.queue.content(id).await {
-            Ok(content) => Arc::new(content),
-            Err(error @ StoreError::Damaged { .. }) => return self.set_aside(&message, &error).await,
-            // Somebody deleted it just now.
-            Err(StoreError::NotQueued { .. }) => return Done::Settled,
-            Err(error) => return not_now("reading a message's content", &error),
+        let content = match content {
+            Some(content) => content,
+            None => match self.queue.content(id).await {
+                Ok(content) => Arc::new(content),
+                Err(error @ StoreError::Damaged { .. }) => return self.set_aside(&message, &error).await,
+                // Somebody deleted it just now.
+                Err(StoreError::NotQueued { .. }) => return Done::Settled,
+                Err(error) => return not_now("reading a message's content", &error),
+            },
         };
         self.hand_on_to(outlet, message, &content, due, place).await
     }
@@ -91,9 +110,16 @@ impl Shared {
                 break;
             }
             let began = Instant::now();
-            let copy = self.copy_for(outlet, &message, content, &round).await;
-            let handoff = hand_on(&outlet.link, &mut line, &message, &round, &copy).await;
-            drop(copy);
+            // Looked at each time: somebody may have unsubscribed since the message was queued, or since the last copy.
+            let Ok((round, left_out)) = self.without_suppressed(&message, round).await else {
+                return Done::NotNow;
+            };
+            let mut handoff = Handoff::default();
+            if !round.is_empty() {
+                let copy = self.copy_for(outlet, &message, content, &round).await;
+                handoff = hand_on(&outlet.link, &mut line, &message, &round, &copy).await;
+            }
+            handoff.answers.extend(left_out);
             note(outlet, place.as_ref(), &handoff, self.now());
             let away = handoff.away.is_some();
             if number == last || away {
@@ -116,6 +142,35 @@ impl Shared {
         Done::Settled
     }
 
+    /// Those to whom the sender may write, and the answers for the others.
+    async fn without_suppressed(
+        &self,
+        message: &QueuedMessage,
+        recipients: Vec<QueuedRecipient>,
+    ) -> Result<(Vec<QueuedRecipient>, Vec<Answered>), NobodyKnows> {
+        let (mut left, mut left_out) = (vec![], vec![]);
+        for recipient in recipients {
+            let (sender, from, to) = (&message.sender, &message.reverse_path, &recipient.forward_path);
+            let refusal = match self.relay.may_write(sender, from, to).await {
+                MayWrite::Yes => {
+                    left.push(recipient);
+                    continue;
+                }
+                MayWrite::No(refusal) => refusal,
+                MayWrite::Unknown(_) => return Err(NobodyKnows),
+            };
+            event::left_out(sender, to);
+            let outcome = match self.relay.settings.on_suppressed {
+                OnSuppressed::Refuse => Outcome::RefusedHere,
+                OnSuppressed::Skip => Outcome::LeftOut,
+            };
+            let (code, enhanced) = (refusal.code().get(), refusal.enhanced());
+            let answer = Answer { code, enhanced, text: refusal.text() };
+            left_out.push(Answered { recipient, outcome, answer });
+        }
+        Ok((left, left_out))
+    }
+
     /// What one recipient, or all, get: the content, or a copy of it with tokens of the recipient's own.
     async fn copy_for(
         &self,
@@ -126,9 +181,6 @@ impl Shared {
     ) -> Arc<Vec<u8>> {
         let (Copies::Each { choice }, [recipient]) = (message.copies, round) else { return content.clone() };
         let (relay, settings) = (&self.relay, &self.relay.settings);
-        if !settings.tracking_enabled {
-            return content.clone();
-        }
         let is_sender = match &recipient.forward_path {
             ForwardPath::Mailbox(mailbox) => mailbox.as_str().eq_ignore_ascii_case(&message.sender),
             ForwardPath::Postmaster => false,
@@ -144,19 +196,35 @@ impl Shared {
             recipient: Recipient::Index(recipient.index),
             choice: choice_for(choice, mode, is_sender),
             keys: relay.keys.clone(),
-            base_url: settings.base_url.clone(),
+            base_url: settings.base_url_for(&message.sender).to_owned(),
             rewriting: settings.rewriting.clone(),
             on_dkim: settings.routes[outlet.route].on_dkim,
         };
-        let recipient = tracking.recipient;
-        let copy = relay.rewrite_in_time(content, tracking).await;
-        if !copy.is_tracked() {
+        let whose = tracking.recipient;
+        let copy = if settings.tracking_enabled {
+            relay.rewrite_in_time(content, tracking).await
+        } else {
+            Rewritten::untouched(content.clone(), None)
+        };
+        let mut on_top =
+            relay.unsubscribable(outlet.route, message.id, whose, copy.is_tracked(), &copy.content);
+        if copy.is_tracked() {
+            on_top.extend(relay.about_field(message.id, whose));
+        }
+        if on_top.is_empty() && !copy.is_tracked() {
             return copy.content;
         }
-        match relay.about_field(message.id, recipient) {
-            field if field.is_empty() => copy.content,
-            field => Arc::new([&field, copy.content.as_slice()].concat()),
+        let copy = if on_top.is_empty() {
+            copy.content
+        } else {
+            Arc::new([&on_top, copy.content.as_slice()].concat())
+        };
+        // What we add must not take it over the provider's limit.
+        let limit = outlet.link.pool.largest_message();
+        if limit.is_some_and(|limit| grew_over(limit, content.len(), copy.len())) {
+            return content.clone();
         }
+        copy
     }
 
     /// A message that is given up, or late, and whose provider takes nothing.
@@ -242,7 +310,7 @@ impl Shared {
             let given_up = matches!(outcome, Outcome::Later | Outcome::Unknown) && now >= deadline;
             (recipient.state, recipient.due_at) = match outcome {
                 Outcome::HandedOn => (RecipientState::HandedOn, now),
-                Outcome::Refused => (RecipientState::Failed, now),
+                Outcome::Refused | Outcome::RefusedHere | Outcome::LeftOut => (RecipientState::Failed, now),
                 Outcome::Later | Outcome::Unknown if given_up => (RecipientState::Failed, now),
                 Outcome::Later | Outcome::Unknown => (RecipientState::Waiting, again),
             };
@@ -259,6 +327,12 @@ impl Shared {
                 known.clone_from(&recipient);
             }
             match recipient.state {
+                // As the operator wants it: the record says so, and no notification.
+                RecipientState::Failed if outcome == Outcome::LeftOut => {}
+                // The provider said nothing of the kind: with code 0 the words are ours.
+                RecipientState::Failed if outcome == Outcome::RefusedHere => {
+                    failed.push(Told { recipient, answer: Answer { code: 0, ..answer }, given_up });
+                }
                 RecipientState::Failed => failed.push(Told { recipient, answer, given_up }),
                 RecipientState::HandedOn if !tells => relayed.push(Told { recipient, answer, given_up }),
                 _ => {}

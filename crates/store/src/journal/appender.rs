@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::StoreError;
@@ -21,6 +21,7 @@ struct Active {
     file: File,
     path: PathBuf,
     inode: Option<Inode>,
+    /// How long it is; 0 until something is in it.
     octets: usize,
 }
 
@@ -48,43 +49,42 @@ impl Appender {
     fn append(&mut self, records: &[u8]) -> Result<(), StoreError> {
         // One that was deleted could be written to, and would be gone with us.
         self.active.take_if(|active| inode(&active.path) != active.inode);
-        if self.active.is_none() {
-            self.active = Some(self.begin()?);
+        let goes_on = self.active.as_ref().is_some_and(|active| active.octets > 0);
+        match self.append_once(records) {
+            // What is wrong with that file need not be wrong with the next one.
+            Err(error) if goes_on && self.active.is_none() => self.append_once(records).map_err(|_| error),
+            appended => appended,
         }
-        let Some(active) = &mut self.active else { return Ok(()) };
-        if let Err(error) = active.file.write_all(records).and_then(|()| active.file.sync_data()) {
+    }
+
+    /// Either all of it is on disk, or none of it is in a file that will be written to again.
+    fn append_once(&mut self, records: &[u8]) -> Result<(), StoreError> {
+        let active = match &mut self.active {
+            Some(active) => active,
+            None => self.active.insert(Active::begin(&self.folder, &mut self.last_number)?),
+        };
+        if let Err(error) = active.append(records) {
+            let full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
             let error = StoreError::file("appending to", &active.path, error);
-            self.abandon();
+            // A full disk leaves the file as it was, and there is no use in another.
+            if !full || active.cut_back().is_err() {
+                self.abandon();
+            }
             return Err(error);
         }
-        active.octets += records.len();
         if active.octets >= SEGMENT_OCTETS {
             self.active = None;
         }
         Ok(())
     }
 
-    fn begin(&mut self) -> Result<Active, StoreError> {
-        self.last_number += 1;
-        let path = self.folder.join(format!("{:010}.{SUFFIX}", self.last_number));
-        let begin = || {
-            create_private_folder(&self.folder)?;
-            let mut file = create_private(&path)?;
-            file.write_all(header())?;
-            sync_folder_of(&path)?;
-            Ok(file)
-        };
-        match begin() {
-            Ok(file) => Ok(Active { file, inode: inode(&path), path, octets: header().len() }),
-            Err(error) => Err(StoreError::file("making", &path, error)),
-        }
-    }
-
     /// After a failed write or sync nobody knows what the file holds: its end is cut off if that can be, and
-    /// the next event begins a new one.
+    /// the next event begins a new one. One that held nothing is not left to lie there.
     fn abandon(&mut self) {
-        if let Some(active) = self.active.take() {
-            let _ = active.file.set_len(active.octets as u64);
+        let Some(mut active) = self.active.take() else { return };
+        let _ = active.cut_back();
+        if active.octets == 0 {
+            let _ = fs::remove_file(&active.path);
         }
     }
 
@@ -98,6 +98,41 @@ impl Appender {
 
     fn names(&self) -> io::Result<Vec<PathBuf>> {
         fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.path())).collect()
+    }
+}
+
+impl Active {
+    fn begin(folder: &Path, last_number: &mut u64) -> Result<Self, StoreError> {
+        *last_number += 1;
+        let path = folder.join(format!("{last_number:010}.{SUFFIX}"));
+        let failed = |e| StoreError::file("making", &path, e);
+        create_private_folder(folder).map_err(failed)?;
+        let file = create_private(&path).map_err(failed)?;
+        let inode = inode(&path);
+        Ok(Self { file, path, inode, octets: 0 })
+    }
+
+    /// Appends records, and the header before the first of them.
+    fn append(&mut self, records: &[u8]) -> io::Result<()> {
+        if self.octets > 0 {
+            self.file.write_all(records)?;
+            self.file.sync_data()?;
+            self.octets += records.len();
+            return Ok(());
+        }
+        let octets = [header(), records].concat();
+        self.file.write_all(&octets)?;
+        self.file.sync_data()?;
+        // Its name is on disk too, from here on.
+        sync_folder_of(&self.path)?;
+        self.octets = octets.len();
+        Ok(())
+    }
+
+    /// Takes off what a failed append left.
+    fn cut_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.octets as u64)?;
+        self.file.seek(SeekFrom::Start(self.octets as u64)).map(drop)
     }
 }
 

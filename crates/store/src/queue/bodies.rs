@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use envelope::RelayId;
 
 use crate::files::{create_private, create_private_folder};
+use crate::queue::copy::{self, Copy};
 use crate::{StoreError, log};
 
 /// Contents that are too large for the database: a file each, in a folder of their own.
@@ -37,8 +38,8 @@ impl Bodies {
         Ok(bodies)
     }
 
-    /// Writes and syncs it. Blocks.
-    pub(crate) fn stage(&self, id: RelayId, content: &[u8]) -> Result<Staged, StoreError> {
+    /// Writes and syncs it, with a copy of its envelope before it. Blocks.
+    pub(crate) fn stage(&self, id: RelayId, envelope: &str, content: &[u8]) -> Result<Staged, StoreError> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let (staged, mut file) = loop {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -49,7 +50,10 @@ impl Bodies {
                 Err(error) => return Err(StoreError::file("making", &path, error)),
             }
         };
-        let written = file.write_all(content).and_then(|()| file.sync_data());
+        let written = file.write_all(&copy::head(envelope)).and_then(|()| {
+            file.write_all(content)?;
+            file.sync_data()
+        });
         written.map_err(|e| StoreError::file("writing", &staged.path, e))?;
         Ok(staged)
     }
@@ -78,14 +82,12 @@ impl Bodies {
         sync(&self.folder)
     }
 
-    /// The octets of the file, which are as many as they should be.
+    /// The content in the file, which is as long as it should be.
     pub(crate) fn read(&self, name: &str, id: RelayId, octets: u64) -> Result<Vec<u8>, Unfit> {
         let read = |path: &Path| -> io::Result<Result<Vec<u8>, Unfit>> {
-            let length = std::fs::metadata(path)?.len();
-            if length != octets {
-                return Ok(Err(Unfit::Length(length)));
-            }
-            Ok(Ok(std::fs::read(path)?))
+            let content = content_of(std::fs::read(path)?, octets);
+            let length = content.len() as u64;
+            Ok(if length == octets { Ok(content) } else { Err(Unfit::Length(length)) })
         };
         let found = match read(&self.folder.join(name)) {
             Err(error) if error.kind() == ErrorKind::NotFound => read(&self.damaged_path(id)),
@@ -98,9 +100,25 @@ impl Bodies {
         }
     }
 
-    /// Whatever the file holds.
-    pub(crate) fn read_any(&self, name: &str, id: RelayId) -> io::Result<Vec<u8>> {
-        std::fs::read(self.folder.join(name)).or_else(|_| std::fs::read(self.damaged_path(id)))
+    /// Whatever the file holds of the content.
+    pub(crate) fn read_any(&self, name: &str, id: RelayId, octets: u64) -> io::Result<Vec<u8>> {
+        let file = std::fs::read(self.folder.join(name)).or_else(|_| std::fs::read(self.damaged_path(id)));
+        Ok(content_of(file?, octets))
+    }
+
+    /// What a file says of its message, if it can be read.
+    pub(crate) fn copy(&self, name: &str) -> Option<Copy> {
+        copy::of_head(&std::fs::read(self.folder.join(name)).ok()?)
+    }
+
+    /// The files that were set aside, by name.
+    pub(crate) fn set_aside_files(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let failed = |e| StoreError::file("reading", &self.damaged, e);
+        let entries = std::fs::read_dir(&self.damaged).map_err(failed)?;
+        let mut files: Vec<PathBuf> =
+            entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<_, StoreError>>()?;
+        files.sort();
+        Ok(files)
     }
 
     /// Out of the way, for a person to look at.
@@ -177,6 +195,16 @@ pub(crate) enum Unfit {
     Missing,
     Length(u64),
     Io(StoreError),
+}
+
+/// Without the copy of the envelope; a version before this one wrote none.
+fn content_of(mut file: Vec<u8>, octets: u64) -> Vec<u8> {
+    if file.len() as u64 != octets
+        && let Some((length, _)) = copy::head_of(&file)
+    {
+        file.drain(..length);
+    }
+    file
 }
 
 impl Staged {

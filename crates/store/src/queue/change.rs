@@ -20,6 +20,7 @@ pub(crate) enum Change {
     Retry { id: RelayId, now: Timestamp },
     Hold(RelayId),
     Release(RelayId),
+    Restore { id: RelayId, now: Timestamp },
     Delete(RelayId),
     Flush(Timestamp),
     Prove,
@@ -32,6 +33,8 @@ pub(crate) struct Put {
     pub octets: u64,
     pub checksum: [u8; 32],
     pub content: Content,
+    /// See [`super::copy`].
+    pub envelope: String,
 }
 
 #[derive(Debug)]
@@ -66,6 +69,9 @@ impl Change {
             Self::Retry { id, now } => retry(db, *id, *now).map_err(failed("making a message due")),
             Self::Hold(id) => hold(db, *id).map_err(failed("holding a message")),
             Self::Release(id) => release(db, *id).map_err(failed("releasing a message")),
+            Self::Restore { id, now } => {
+                restore(db, *id, *now).map_err(failed("putting a message back into the queue"))
+            }
             Self::Delete(id) => {
                 let key = key_of(db, *id).map_err(failed("looking for a message"))?;
                 let Some(key) = key else { return Ok(0) };
@@ -291,6 +297,19 @@ fn release(db: &Connection, id: RelayId) -> rusqlite::Result<u64> {
     Ok(1)
 }
 
+/// One that was set aside; its recipients are due now.
+fn restore(db: &Connection, id: RelayId, now: Timestamp) -> rusqlite::Result<u64> {
+    let Some(key) = key_of(db, id)? else { return Ok(0) };
+    let sql = "UPDATE message SET state = ?2, why = NULL WHERE key = ?1 AND state = ?3";
+    if execute(db, sql, params![key, WAITING, SET_ASIDE])? == 0 {
+        return Ok(0);
+    }
+    let sql = "UPDATE recipient SET due_at = ?2 WHERE message = ?1 AND state = 'waiting'";
+    execute(db, sql, params![key, now.unix_millis()])?;
+    set_due(db, key)?;
+    Ok(1)
+}
+
 /// More than an outcome with its notification takes, and always on the same pages.
 const PROOF_OCTETS: i64 = 1 << 18;
 
@@ -306,5 +325,7 @@ fn flush(db: &Connection, now: Timestamp) -> rusqlite::Result<u64> {
     for key in &keys {
         make_due(db, *key, now)?;
     }
+    let sql = "INSERT INTO flushes (id, number) VALUES (1, 1) ON CONFLICT DO UPDATE SET number = number + 1";
+    execute(db, sql, &[])?;
     Ok(keys.len() as u64)
 }

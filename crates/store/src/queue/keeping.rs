@@ -41,9 +41,11 @@ impl Keeping {
         match &put.content {
             Content::Here(octets) => {
                 let key = insert(db, &put.row(None)).map_err(failed)?;
-                let sql = "INSERT INTO content (message, octets) VALUES (?1, ?2)";
+                let sql = "INSERT INTO content (message, envelope, octets) VALUES (?1, ?2, ?3)";
                 db.prepare_cached(sql)
-                    .and_then(|mut statement| statement.execute(params![key, octets.as_slice()]))
+                    .and_then(|mut statement| {
+                        statement.execute(params![key, put.envelope, octets.as_slice()])
+                    })
                     .map_err(failed)?;
             }
             Content::File(staged) => {

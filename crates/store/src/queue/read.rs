@@ -1,6 +1,7 @@
 use envelope::{Choice, MailParameters, RcptParameters, RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::queue::copy::{self, Copy};
 use crate::queue::words::{
     EACH, HELD, SET_ASIDE, SHARED, WAITING, body_of, forward_path_of, notify_of, ret_of, reverse_path_of,
 };
@@ -193,6 +194,19 @@ fn kept_in(row: &Row) -> rusqlite::Result<Kept> {
 pub(crate) fn octets(db: &Connection, key: i64) -> rusqlite::Result<Option<Vec<u8>>> {
     let sql = "SELECT octets FROM content WHERE message = ?1";
     db.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()
+}
+
+pub(crate) fn flushes(db: &Connection) -> Result<u64, Unread> {
+    let sql = "SELECT number FROM flushes";
+    let number: Option<i64> = db.prepare_cached(sql)?.query_row((), |row| row.get(0)).optional()?;
+    Ok(number.map_or(0, unsigned))
+}
+
+/// What a content says of its message; `None`: nothing that can be read.
+pub(crate) fn copy(db: &Connection, key: i64) -> Option<Copy> {
+    let sql = "SELECT envelope FROM content WHERE message = ?1";
+    let line: String = db.prepare_cached(sql).ok()?.query_row([key], |row| row.get(0)).ok()?;
+    copy::of_line(&line)
 }
 
 pub(crate) fn is_there(db: &Connection, id: RelayId) -> Result<bool, Unread> {

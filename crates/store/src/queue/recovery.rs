@@ -6,6 +6,7 @@ use envelope::{Clock, SystemClock};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::queue::bodies::Bodies;
+use crate::queue::change::{Row, insert, key_of};
 use crate::queue::salvage::{self, Salvaged};
 use crate::queue::schema::SCHEMA;
 use crate::queue::sqlite_queue::is_corrupt;
@@ -65,7 +66,7 @@ pub(crate) fn tidy(db: &mut Connection, bodies: &Bodies, health: Health) -> Resu
     for name in staged {
         bodies.remove_orphan(&name);
     }
-    let mut kept = vec![];
+    let (mut kept, mut back) = (vec![], 0);
     {
         let mut known = moment.prepare("SELECT 1 FROM message WHERE file = ?1").map_err(failed)?;
         for name in placed {
@@ -74,14 +75,31 @@ pub(crate) fn tidy(db: &mut Connection, bodies: &Bodies, health: Health) -> Resu
             }
             match health {
                 Health::Sound => bodies.remove_orphan(&name),
+                Health::Absent | Health::Damaged if put_back(&moment, bodies, &name).map_err(failed)? => {
+                    back += 1;
+                }
                 Health::Absent | Health::Damaged => kept.push(bodies.keep_orphan(&name)?),
             }
         }
     }
+    if back > 0 {
+        log::queue_contents_set_aside(back);
+    }
     if let Some(first) = kept.first() {
         log::queue_contents_without_message(kept.len(), first.parent().unwrap_or(first));
     }
-    moment.finish().map_err(failed)
+    moment.commit().map_err(failed)
+}
+
+/// A file that says whose it is becomes a message again, set aside. False: it does not say.
+fn put_back(db: &Connection, bodies: &Bodies, name: &str) -> rusqlite::Result<bool> {
+    let Some(copy) = bodies.copy(name) else { return Ok(false) };
+    let (message, kept) = salvage::from_copy(&copy);
+    if key_of(db, message.id)?.is_some() {
+        return Ok(false);
+    }
+    insert(db, &Row { message: &message, octets: kept.octets, checksum: kept.checksum, file: Some(name) })?;
+    Ok(true)
 }
 
 /// What is wrong with it, if anything is.

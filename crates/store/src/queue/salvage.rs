@@ -4,6 +4,7 @@ use rusqlite::{Connection, params};
 
 use crate::queue::bodies::Bodies;
 use crate::queue::change::{Row, insert, key_of};
+use crate::queue::copy::{self, Copy};
 use crate::queue::read::{self, Kept};
 use crate::queue::sqlite_queue::whole;
 use crate::{QueueState, QueuedMessage, StoreError, log};
@@ -30,13 +31,17 @@ pub(crate) fn salvage(
     let mut salvaged = Salvaged::default();
     let transaction = to.transaction().map_err(failed)?;
     for key in keys(from) {
-        let Some((message, kept)) = read::with_key(from, key) else {
+        let copy = read::copy(from, key);
+        let Some((message, kept)) = read::with_key(from, key).or_else(|| copy.as_ref().map(from_copy)) else {
             if let Ok(Some(content)) = read::octets(from, key) {
                 bodies.keep_unknown(&format!("{moment}-{key}.eml"), &content)?;
                 salvaged.unknown += 1;
             }
             continue;
         };
+        // That of a large content is in its file.
+        let copy = copy.or_else(|| bodies.copy(kept.file.as_deref()?));
+        let message = with_recipients(message, copy);
         // A page from before may turn up a second time.
         if key_of(&transaction, message.id).map_err(failed)?.is_some() {
             continue;
@@ -46,6 +51,30 @@ pub(crate) fn salvage(
     }
     transaction.commit().map_err(failed)?;
     Ok(salvaged)
+}
+
+/// What a content says of a message without a row. Not known is what has become of it since: it may have been held,
+/// and some of its recipients may have it.
+pub(crate) fn from_copy(copy: &Copy) -> (QueuedMessage, Kept) {
+    let why = "its row was lost: some of its recipients may have it already";
+    let message = QueuedMessage { state: QueueState::SetAside(why.to_owned()), ..copy.message.clone() };
+    (message, Kept { octets: copy.message.octets, checksum: copy.checksum, file: None })
+}
+
+/// Recipients whose rows were lost, as they were at first.
+fn with_recipients(mut message: QueuedMessage, copy: Option<Copy>) -> QueuedMessage {
+    let Some(copy) = copy.filter(|copy| copy.message.id == message.id) else { return message };
+    let at_first = copy.message.recipients;
+    if message.recipients.len() < at_first.len() {
+        for recipient in at_first {
+            if message.recipients.iter().all(|known| known.index != recipient.index) {
+                message.recipients.push(recipient);
+            }
+        }
+        let why = "what has become of its recipients was lost: some may have it already";
+        message.state = QueueState::SetAside(why.to_owned());
+    }
+    message
 }
 
 /// Is it whole?
@@ -62,7 +91,10 @@ fn write(
         Err(StoreError::Damaged { what, .. }) => Some(what.clone()),
         Err(error) => Some(error.to_string()),
         Ok(_) if message.recipients.is_empty() => Some("its recipients cannot be read".to_owned()),
-        Ok(_) => None,
+        Ok(_) => match &message.state {
+            QueueState::SetAside(why) => Some(why.clone()),
+            QueueState::Waiting | QueueState::Held => None,
+        },
     };
     let is_whole = why.is_none();
     if let Some(why) = why {
@@ -78,8 +110,9 @@ fn write(
         (None, Err(_)) => read::octets(from, key).ok().flatten(),
     };
     if let Some(octets) = octets {
-        to.prepare_cached("INSERT INTO content (message, octets) VALUES (?1, ?2)")?
-            .execute(params![new_key, octets])?;
+        let envelope = copy::line(&message, kept.octets, &kept.checksum);
+        to.prepare_cached("INSERT INTO content (message, envelope, octets) VALUES (?1, ?2, ?3)")?
+            .execute(params![new_key, envelope, octets])?;
     }
     Ok(is_whole)
 }

@@ -8,7 +8,7 @@ use crate::sqlite::connection::Schema;
 /// "WXSQ": a queue, not the store.
 pub(crate) const SCHEMA: Schema =
     Schema { application_id: 0x5758_5351, migrations: Migrations::from_slice(STEPS), gives_room_back: true };
-const STEPS: &[M<'static>] = &[M::up(FIRST), M::up(PROOF)];
+const STEPS: &[M<'static>] = &[M::up(FIRST), M::up(PROOF), M::up(ENVELOPE), M::up(FLUSHES)];
 
 const FIRST: &str = "
 PRAGMA application_id = 0x57585351;
@@ -70,6 +70,27 @@ CREATE TABLE proof (
     id     INTEGER PRIMARY KEY CHECK (id = 1),
     octets BLOB NOT NULL
 ) STRICT;
+";
+
+/// Before the octets, in the same row: whatever can be read of a content says whose it is.
+const ENVELOPE: &str = "
+CREATE TABLE content_with_envelope (
+    message  INTEGER PRIMARY KEY, -- message.key
+    envelope TEXT NOT NULL,       -- a copy, for when the message's row is lost; '': of a version without
+    octets   BLOB NOT NULL
+) STRICT;
+INSERT INTO content_with_envelope SELECT message, '', octets FROM content;
+DROP TABLE content;
+ALTER TABLE content_with_envelope RENAME TO content;
+";
+
+/// Whoever works the queue sees here that somebody flushed it.
+const FLUSHES: &str = "
+CREATE TABLE flushes (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    number INTEGER NOT NULL
+) STRICT;
+INSERT INTO flushes (id, number) VALUES (1, 0);
 ";
 
 #[cfg(test)]

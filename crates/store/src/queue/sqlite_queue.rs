@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::files::open_lock;
 use crate::queue::bodies::{Bodies, Unfit};
 use crate::queue::change::{Change, Content, Put};
+use crate::queue::copy;
 use crate::queue::keeping::Keeping;
 use crate::queue::read::{self, Found, Kept};
 use crate::queue::recovery::{self, Health};
@@ -158,10 +159,48 @@ impl SqliteQueue {
             Ok(match read::kept(db, id)? {
                 None => None,
                 Some((key, Kept { file: None, .. })) => read::octets(db, key)?,
-                Some((_, Kept { file: Some(name), .. })) => bodies.read_any(&name, id).ok(),
+                Some((_, Kept { file: Some(name), octets, .. })) => bodies.read_any(&name, id, octets).ok(),
             })
         };
         self.0.readers.read("reading a content", query).await
+    }
+
+    /// Puts a message that was set aside back among those that wait; its waiting recipients are due at `now`.
+    /// False: it is not there, or not set aside.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it is not whole.
+    pub async fn restore(&self, id: RelayId, now: Timestamp) -> Result<bool, StoreError> {
+        self.content(id).await?;
+        self.found(|| Change::Restore { id, now }).await
+    }
+
+    /// The content in a file of the spool: a copy of the envelope may stand before it, and must never be sent.
+    pub fn content_in_file(mut file: Vec<u8>) -> Vec<u8> {
+        if let Some((length, _)) = copy::head_of(&file) {
+            file.drain(..length);
+        }
+        file
+    }
+
+    /// The files of damaged contents that belong to no message in the queue: nobody knows whose they are.
+    pub async fn strays(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let bodies = self.0.bodies.clone();
+        let mut files = bodies.set_aside_files()?;
+        let query = move |db: &rusqlite::Connection| {
+            let mut known = vec![];
+            for file in &files {
+                let id = file.file_stem().and_then(|stem| stem.to_str()?.parse::<RelayId>().ok());
+                known.push(match id {
+                    Some(id) => read::is_there(db, id)?,
+                    None => false,
+                });
+            }
+            let mut known = known.into_iter();
+            files.retain(|_| known.next() == Some(false));
+            Ok(std::mem::take(&mut files))
+        };
+        self.0.readers.read("looking for files without a message", query).await
     }
 
     /// The content's checksum, and a large one as a file, before the writer hears of it.
@@ -170,12 +209,17 @@ impl SqliteQueue {
         let octets = content.len() as u64;
         if content.len() <= LARGE {
             let checksum = checksum(&content);
-            return Ok(Put { message, octets, checksum, content: Content::Here(content) });
+            let envelope = copy::line(&message, octets, &checksum);
+            return Ok(Put { message, octets, checksum, content: Content::Here(content), envelope });
         }
-        let (bodies, id) = (self.0.bodies.clone(), message.id);
-        let staging = tokio::task::spawn_blocking(move || (checksum(&content), bodies.stage(id, &content)));
-        let (checksum, staged) = staging.await.map_err(|_| StoreError::Panicked { thread: "staging" })?;
-        Ok(Put { message, octets, checksum, content: Content::File(staged?) })
+        let bodies = self.0.bodies.clone();
+        let staging = tokio::task::spawn_blocking(move || {
+            let checksum = checksum(&content);
+            let envelope = copy::line(&message, octets, &checksum);
+            let staged = bodies.stage(message.id, &envelope, &content)?;
+            Ok(Put { message, octets, checksum, content: Content::File(staged), envelope })
+        });
+        staging.await.map_err(|_| StoreError::Panicked { thread: "staging" })?
     }
 
     async fn all_prepared(&self, new: Vec<NewMessage>) -> Result<Vec<Put>, StoreError> {
@@ -326,6 +370,10 @@ impl Queue for SqliteQueue {
 
     async fn flush(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.commit(|| Change::Flush(now)).await
+    }
+
+    async fn flushes(&self) -> Result<u64, StoreError> {
+        self.0.readers.read("looking whether somebody flushed", read::flushes).await
     }
 
     async fn prove_writable(&self) -> Result<Footing, StoreError> {

@@ -136,6 +136,9 @@ impl Submissions for Scripted {
     async fn submissions(&self, sender: &str, now: Timestamp) -> Result<Vec<SubmissionAddress>, StoreError> {
         self.store.submissions(sender, now).await
     }
+    async fn forget_submissions(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.store.forget_submissions(now).await
+    }
 }
 
 #[async_trait]
@@ -490,4 +493,21 @@ async fn with_neither_store_nor_journal_it_is_lost_and_said() {
     scene.set(Mood::Answers);
     assert_eq!(scene.recorder.record(open(2, 1)).await, Recorded::Committed);
     assert!(!scene.recorder.0.away.load(Ordering::Relaxed));
+}
+
+/// Nobody asks for tokens here.
+#[async_trait]
+impl crate::ApiTokens for Scripted {
+    async fn save_api_token(&self, _: crate::ApiToken) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn api_token(&self, _: &str) -> Result<Option<crate::ApiToken>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn api_tokens(&self, _: Option<&str>) -> Result<Vec<crate::ApiToken>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn remove_api_token(&self, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
 }

@@ -5,7 +5,7 @@ use crate::sqlite::event_log::EVENT_LOG;
 use crate::sqlite::feedback::FEEDBACK;
 use crate::sqlite::privacy::PRIVACY;
 use crate::sqlite::submissions::SUBMISSIONS;
-use crate::sqlite::{revocation, suppression};
+use crate::sqlite::{api_token, revocation, suppression};
 
 /// The store's tables. Never edit a step that was released; add the next. A new word of [`verdict::Verdict`],
 /// [`crate::EventKind`] or [`crate::ChoiceOrigin`] needs one too, even an empty one, so that programs that do not
@@ -23,6 +23,7 @@ const STEPS: &[M<'static>] = &[
     M::up(revocation::SCHEMA),
     M::up(suppression::SCHEMA),
     M::up(PRIVACY),
+    M::up(api_token::SCHEMA),
 ];
 
 const FIRST: &str = "

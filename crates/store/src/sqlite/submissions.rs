@@ -21,8 +21,6 @@ CREATE INDEX submission_by_address ON submission (address);
 const DAY_MS: i64 = 86_400_000;
 
 pub(crate) fn record(db: &Connection, sender: &str, address: IpAddr, at: Timestamp) -> rusqlite::Result<()> {
-    let old = at.unix_millis().saturating_sub(DAY_MS);
-    execute(db, "DELETE FROM submission WHERE at < ?1", &[&old])?;
     execute(
         db,
         "INSERT INTO submission (sender, address, at) VALUES (?1, ?2, ?3)
@@ -30,6 +28,11 @@ pub(crate) fn record(db: &Connection, sender: &str, address: IpAddr, at: Timesta
         params![sender, octets(address), at.unix_millis()],
     )?;
     Ok(())
+}
+
+pub(crate) fn forget(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let old = now.unix_millis().saturating_sub(DAY_MS);
+    execute(db, "DELETE FROM submission WHERE at < ?1", &[&old]).map(|_| ())
 }
 
 pub(crate) fn of(db: &Connection, sender: &str, now: Timestamp) -> Result<Vec<SubmissionAddress>, Unread> {

@@ -7,6 +7,7 @@ use envelope::{RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::sqlite::event_log;
+use crate::sqlite::known_keys::KnownKeys;
 use crate::sqlite::read::MOST;
 use crate::sqlite::readers::Unread;
 use crate::sqlite::revocation::{edition, next_edition};
@@ -15,6 +16,7 @@ use crate::{
     Event, EventKind, SqliteStore, StoreError, Suppression, SuppressionFilter, SuppressionReason,
     Suppressions, Unsubscription, suppression_key,
 };
+use tokio::time::timeout;
 
 /// Senders and addresses as `suppression_key` writes them. A sender of `*` is all of them: no address is called so.
 pub(crate) const SCHEMA: &str = "
@@ -40,14 +42,18 @@ impl Suppressions for SqliteStore {
             let seen = SuppressedSenders::look(&looking, db)?;
             Ok((find(db, &sender, &address)?, looking, seen))
         };
-        match self.readers.read("looking up who gets no mail", read).await {
+        let reading = self.readers.read("looking up who gets no mail", read);
+        match timeout(PATIENCE, reading).await.unwrap_or(Err(StoreError::TimedOut)) {
             Ok((found, looking, seen)) => {
                 self.suppressed.looked(&looking, seen);
                 Ok(found)
             }
             Err(error) if has_some => Err(error),
             // As far as anybody knew the sender has none, and mail is not to wait for the store.
-            Err(_) => Ok(None),
+            Err(_) => {
+                self.suppressed.not_seen();
+                Ok(None)
+            }
         }
     }
 
@@ -156,7 +162,7 @@ fn append_event(db: &Connection, unsubscription: &Unsubscription) -> rusqlite::R
         user_agent: None,
         evidence: "{}".to_owned(),
     };
-    event_log::write_event(db, &event)
+    event_log::write_event(db, &event, &mut KnownKeys::default())
 }
 
 fn sender_key(sender: Option<&str>) -> String {
@@ -236,6 +242,8 @@ enum Senders {
 
 /// What another process wrote shows after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Mail waits for the answer.
+const PATIENCE: Duration = Duration::from_secs(1);
 const MOST_SENDERS: usize = 10_000;
 
 /// What of a lookup in the memory there is to do.
@@ -291,6 +299,11 @@ impl SuppressedSenders {
         if looking.is_due && looking.writes == state.writes {
             state.looked_at = Some(Instant::now());
         }
+    }
+
+    /// The store does not answer: not everybody is to wait for it.
+    fn not_seen(&self) {
+        self.state().looked_at = Some(Instant::now());
     }
 
     /// This process has changed the list: what is known of it is old at once.
@@ -376,6 +389,28 @@ mod tests {
         store.suppressed.state().looked_at = None;
         assert!(store.suppression("ana@x.example", "jo@x.example").await.is_err());
         assert_eq!(store.suppression("eve@x.example", "bo@x.example").await.unwrap(), None);
+    }
+
+    /// `cargo test --release -p waxseal-store -- --ignored --nocapture what_a_lookup_costs`
+    #[tokio::test]
+    #[ignore = "measures"]
+    async fn what_a_lookup_costs() {
+        const TIMES: u32 = 20_000;
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("waxseal.db")).unwrap();
+        for n in 0..1_000 {
+            store.suppress(entry("ana@x.example", &format!("{n}@x.example"))).await.unwrap();
+        }
+        for (case, sender) in
+            [("of a sender who has none", "eve@x.example"), ("of one who has some", "ana@x.example")]
+        {
+            store.suppression(sender, "bo@x.example").await.unwrap();
+            let began = Instant::now();
+            for _ in 0..TIMES {
+                assert_eq!(store.suppression(sender, "bo@x.example").await.unwrap(), None);
+            }
+            println!("{case}: {:?} a lookup", began.elapsed() / TIMES);
+        }
     }
 
     #[tokio::test]

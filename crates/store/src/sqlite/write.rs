@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
 use crate::sqlite::feedback::write_feedback;
-use crate::sqlite::{privacy, revocation, submissions, suppression};
+use crate::sqlite::known_keys::KnownKeys;
+use crate::sqlite::{api_token, privacy, revocation, submissions, suppression};
 use crate::{
     AppPassword, Event, Feedback, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement,
     StoreError,
@@ -19,6 +20,9 @@ pub(crate) enum Write {
     Event(Box<Event>),
     Feedback(Box<Feedback>),
     Settle(Box<Settlement>),
+    NoOldSubmissions {
+        now: Timestamp,
+    },
     Submission {
         sender: String,
         address: IpAddr,
@@ -50,6 +54,7 @@ pub(crate) enum Write {
         sender: String,
         label: String,
     },
+    ApiToken(api_token::Change),
     Revocation(revocation::Change),
     Suppression(suppression::Change),
     #[cfg(test)]
@@ -58,7 +63,10 @@ pub(crate) enum Write {
 
 impl Write {
     /// Within a transaction. Returns the number of an event that was not there before.
-    pub(crate) fn apply(&self, db: &Connection) -> Result<Option<i64>, StoreError> {
+    pub(crate) fn apply(&self, db: &Connection, known: &mut KnownKeys) -> Result<Option<i64>, StoreError> {
+        if self.may_delete() {
+            known.forget();
+        }
         match self {
             Self::Message(record) => {
                 write_message(db, record).map_err(|e| StoreError::sqlite("recording a message", e))?;
@@ -70,13 +78,18 @@ impl Write {
                 Ok(None)
             }
             Self::Event(event) => {
-                write_event(db, event).map_err(|e| StoreError::sqlite("recording an event", e))
+                write_event(db, event, known).map_err(|e| StoreError::sqlite("recording an event", e))
             }
             Self::Feedback(feedback) => {
                 write_feedback(db, feedback).map_err(|e| StoreError::sqlite("recording what came back", e))
             }
             Self::Settle(settlement) => {
-                settle(db, settlement).map_err(|e| StoreError::sqlite("settling events", e))
+                settle(db, settlement, known).map_err(|e| StoreError::sqlite("settling events", e))
+            }
+            Self::NoOldSubmissions { now } => {
+                submissions::forget(db, *now)
+                    .map_err(|e| StoreError::sqlite("forgetting where senders submitted from", e))?;
+                Ok(None)
             }
             Self::Submission { sender, address, at } => {
                 submissions::record(db, sender, *address, *at)
@@ -131,11 +144,26 @@ impl Write {
                     .map_err(|e| StoreError::sqlite("removing an app password", e))?;
                 Ok(None)
             }
+            Self::ApiToken(change) => change.apply(db).map(|()| None),
             Self::Revocation(change) => change.apply(db).map(|()| None),
             Self::Suppression(change) => change.apply(db),
             #[cfg(test)]
             Self::Panic => panic!("as a test asked"),
         }
+    }
+
+    /// Rows that events refer to: all but those that surely do not.
+    fn may_delete(&self) -> bool {
+        !matches!(
+            self,
+            Self::Message(_)
+                | Self::Outcome(_)
+                | Self::Event(_)
+                | Self::Settle(_)
+                | Self::Feedback(_)
+                | Self::Submission { .. }
+                | Self::DropEvidence { .. }
+        )
     }
 }
 
@@ -228,24 +256,23 @@ fn signed(number: u64) -> i64 {
 // rows that would not change are not written.
 
 fn write_recipients(db: &Connection, key: i64, record: &MessageRecord) -> rusqlite::Result<()> {
-    for (position, recipient) in record.recipients.iter().enumerate() {
-        execute(
-            db,
-            "INSERT INTO recipient (message, position, number, address, code, reply)
+    let mut write = db.prepare_cached(
+        "INSERT INTO recipient (message, position, number, address, code, reply)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (message, position) DO UPDATE SET number = excluded.number,
                  address = excluded.address, code = excluded.code, reply = excluded.reply
              WHERE (number, address COLLATE BINARY, code, reply)
                  IS NOT (excluded.number, excluded.address, excluded.code, excluded.reply)",
-            params![
-                key,
-                place(position),
-                recipient.index,
-                recipient.address,
-                recipient.code,
-                recipient.reply
-            ],
-        )?;
+    )?;
+    for (position, recipient) in record.recipients.iter().enumerate() {
+        write.execute(params![
+            key,
+            place(position),
+            recipient.index,
+            recipient.address,
+            recipient.code,
+            recipient.reply
+        ])?;
     }
     let beyond = "DELETE FROM recipient WHERE message = ?1 AND position >= ?2";
     execute(db, beyond, params![key, place(record.recipients.len())])?;
@@ -253,24 +280,17 @@ fn write_recipients(db: &Connection, key: i64, record: &MessageRecord) -> rusqli
 }
 
 fn write_links(db: &Connection, key: i64, record: &MessageRecord) -> rusqlite::Result<()> {
-    for (position, link) in record.links.iter().enumerate() {
-        execute(
-            db,
-            "INSERT INTO link (message, position, number, href, target, kept)
+    let mut write = db.prepare_cached(
+        "INSERT INTO link (message, position, number, href, target, kept)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (message, position) DO UPDATE SET number = excluded.number, href = excluded.href,
                  target = excluded.target, kept = excluded.kept
              WHERE (number, href, target, kept)
                  IS NOT (excluded.number, excluded.href, excluded.target, excluded.kept)",
-            params![
-                key,
-                place(position),
-                link.index,
-                link.href,
-                link.target,
-                link.kept.map(envelope::Reason::code)
-            ],
-        )?;
+    )?;
+    for (position, link) in record.links.iter().enumerate() {
+        let kept = link.kept.map(envelope::Reason::code);
+        write.execute(params![key, place(position), link.index, link.href, link.target, kept])?;
     }
     let beyond = "DELETE FROM link WHERE message = ?1 AND position >= ?2";
     execute(db, beyond, params![key, place(record.links.len())])?;

@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use verdict::{Context, Evidence, Kind};
 
-use crate::endpoint::KeepAddress;
+use crate::endpoint::{KeepAddress, KeepAgent};
 use crate::surroundings::Source;
 
 /// What a hit is judged by, as it is stored until it is settled, or longer if that is configured.
 ///
-/// Of the header fields the names, and the values of those that only say how a program loads things. Never a cookie,
-/// never where somebody came from. The address is as long as addresses may be kept.
+/// Of the header fields the names, and the values of those that only say how a program loads things; never a cookie,
+/// never where somebody came from. The address is as long as addresses may be kept. The agent is whole, unless none
+/// may be kept at all: without it a restart would take everybody for a machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct KeptEvidence {
     method: String,
@@ -79,7 +80,7 @@ const NOT_KEPT: &str = "*";
 const MAX_NAMES_OCTETS: usize = 1_000;
 
 impl KeptEvidence {
-    pub(crate) fn of(evidence: &Evidence, keep: KeepAddress) -> Self {
+    pub(crate) fn of(evidence: &Evidence, keep: KeepAddress, keep_agent: KeepAgent) -> Self {
         let mut left = MAX_NAMES_OCTETS;
         let headers: Vec<&(String, String)> = evidence
             .headers
@@ -101,7 +102,7 @@ impl KeptEvidence {
             values: telling.map(|(name, value)| (name.clone(), cut(value, MAX_VALUE_OCTETS))).collect(),
             https: evidence.context.https,
             since_accept_ms: evidence.since_accept_ms,
-            agent: evidence.user_agent.clone(),
+            agent: evidence.user_agent.clone().filter(|_| keep_agent != KeepAgent::None),
             address: evidence.address.and_then(|address| match keep {
                 KeepAddress::None => None,
                 KeepAddress::Truncated => Some(Source::of(address).first()),
@@ -125,6 +126,11 @@ impl KeptEvidence {
     /// The agent that judged, until then.
     pub(crate) fn agent(&self) -> Option<String> {
         self.agent.clone()
+    }
+
+    /// There was one, kept or not.
+    pub(crate) fn had_agent(&self) -> bool {
+        self.headers.iter().any(|name| name == "user-agent")
     }
 
     /// Rules look at single addresses too.
@@ -196,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_judges_alike_and_tells_nothing_of_the_person() {
-        let kept = KeptEvidence::of(&evidence(), KeepAddress::Truncated);
+        let kept = KeptEvidence::of(&evidence(), KeepAddress::Truncated, KeepAgent::Family);
         let json = kept.to_json();
         for secret in ["secret", "4711", "nl-BE", "203.0.113.77", "null"] {
             assert!(!json.contains(secret), "{secret} in {json}");
@@ -209,9 +215,12 @@ mod tests {
         assert_eq!(read.context, evidence().context);
         assert_eq!(read.since_accept_ms, Some(-7));
 
-        let address = |keep| KeptEvidence::of(&evidence(), keep).evidence(Kind::Click).address;
+        let address =
+            |keep| KeptEvidence::of(&evidence(), keep, KeepAgent::None).evidence(Kind::Click).address;
         assert_eq!(address(KeepAddress::None), None);
         assert_eq!(address(KeepAddress::Full), evidence().address);
+        let kept = KeptEvidence::of(&evidence(), KeepAddress::Full, KeepAgent::None);
+        assert_eq!((kept.agent(), kept.had_agent()), (None, true));
     }
 
     #[test]

@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_person_known_here() {
-        let agent = |seen: Seen, agent| Seen { agent: Some(agent), ..seen };
+        let agent = |seen: Seen, agent: u8| Seen { agent: Some(agent.to_string().into()), ..seen };
         let hit = agent(click(0, 100_000, 0, HERE), 7);
         for (case, other, expected) in [
             ("before", agent(open(1, 50_000, NEAR), 7), Some(true)),

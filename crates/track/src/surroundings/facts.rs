@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use envelope::{RelayId, Timestamp};
+use envelope::{RelayId, Timestamp, TrackingMode, TrackingModes};
 use store::{MessageSummary, Store, StoreError, SubmissionAddress};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -13,12 +13,16 @@ use verdict::Context;
 /// What the store knows of messages and their senders, as far as verdicts need it.
 pub(crate) struct Facts {
     store: Arc<dyn Store>,
-    known: Mutex<HashMap<RelayId, (Instant, Arc<MessageFacts>)>>,
-    /// Bounds what hits ask of the store while their answers wait.
+    known: Mutex<Known>,
+    /// Bound what hits ask of the store while their answers wait: at once, and in a second.
     at_once: Semaphore,
+    in_second: Mutex<(Instant, u32)>,
     /// Tells recipients apart without being able to name them.
     hasher: RandomState,
 }
+
+/// Each with when it was read.
+type Known = HashMap<RelayId, (Instant, Arc<MessageFacts>)>;
 
 /// About one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,15 +40,23 @@ pub(crate) struct MessageFacts {
 /// A hit waits so long for what the store knows; then it is judged without, and again when it settles.
 const PATIENCE: Duration = Duration::from_millis(50);
 const AT_ONCE: usize = 2;
+const MOST_IN_SECOND: u32 = 100;
 /// What is known is asked again after so long: the provider's answer and the sender's addresses come later.
 const FRESH: Duration = Duration::from_secs(30);
+/// The 250 is noted a moment after it was said.
+const NOTED_MS: i64 = 1_000;
+/// Messages, a list's counted once for each hundred recipients: some 20 MB at most.
 const MOST_KNOWN: usize = 1_000;
-/// A list's recipients are not kept in memory.
-const MOST_RECIPIENTS: usize = 200;
+const RECIPIENTS_A_MESSAGE: usize = 100;
 
 impl Facts {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, known: Mutex::default(), at_once: Semaphore::new(AT_ONCE), hasher: RandomState::new() }
+        let (at_once, in_second) = (Semaphore::new(AT_ONCE), Mutex::new((Instant::now(), 0)));
+        Self { store, known: Mutex::default(), at_once, in_second, hasher: RandomState::new() }
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
     }
 
     /// At once or not at all, so to speak: under load only what is in memory.
@@ -52,8 +64,17 @@ impl Facts {
         if let Some(known) = self.remembered(message) {
             return Some(known);
         }
-        let _turn = self.at_once.try_acquire().ok()?;
+        let _turn = self.at_once.try_acquire().ok().filter(|_| self.one_more_this_second())?;
         timeout(PATIENCE, self.of(message, now)).await.ok()?.ok()?
+    }
+
+    fn one_more_this_second(&self) -> bool {
+        let mut in_second = self.in_second.lock().unwrap_or_else(PoisonError::into_inner);
+        if in_second.0.elapsed() >= Duration::from_secs(1) {
+            *in_second = (Instant::now(), 0);
+        }
+        in_second.1 += 1;
+        in_second.1 <= MOST_IN_SECOND
     }
 
     /// However long it takes.
@@ -85,11 +106,6 @@ impl Facts {
         (self.hasher.hash_one(&address), self.hasher.hash_one(domain))
     }
 
-    /// Tells one client program from another.
-    pub(crate) fn agent(&self, agent: &str) -> u64 {
-        self.hasher.hash_one(agent)
-    }
-
     fn remembered(&self, message: RelayId) -> Option<Arc<MessageFacts>> {
         let known = self.known();
         let (since, facts) = known.get(&message)?;
@@ -97,20 +113,22 @@ impl Facts {
     }
 
     fn remember(&self, message: RelayId, facts: &Arc<MessageFacts>) {
-        if facts.recipients.len() > MOST_RECIPIENTS {
+        // The provider's answer is still to come.
+        if facts.accepted_at.is_none() {
             return;
         }
         let mut known = self.known();
-        if known.len() >= MOST_KNOWN {
+        let weight = |known: &Known| known.values().map(|(_, facts)| facts.weight()).sum::<usize>();
+        if weight(&known) + facts.weight() > MOST_KNOWN {
             known.retain(|_, (since, _)| since.elapsed() < FRESH);
         }
         // All of them in use just now: then the store is asked again.
-        if known.len() < MOST_KNOWN {
+        if weight(&known) + facts.weight() <= MOST_KNOWN {
             known.insert(message, (Instant::now(), facts.clone()));
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<RelayId, (Instant, Arc<MessageFacts>)>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -133,6 +151,19 @@ impl MessageFacts {
         }
     }
 
+    /// How much may be kept of what this recipient does; of a copy that several share, what may be of all of them.
+    pub(crate) fn mode(&self, modes: &TrackingModes, recipient: Option<u16>) -> TrackingMode {
+        let sender = self.senders_own.first().map_or("", String::as_str);
+        match recipient {
+            Some(_) => modes.of(sender, self.recipient(recipient)),
+            None => modes.of(sender, self.recipients.values().map(String::as_str)),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        1 + self.recipients.len() / RECIPIENTS_A_MESSAGE
+    }
+
     /// The recipient's address; `None` for a copy that several share.
     pub(crate) fn recipient(&self, number: Option<u16>) -> Option<&str> {
         self.recipients.get(&number?).map(String::as_str)
@@ -141,6 +172,7 @@ impl MessageFacts {
     /// Milliseconds from the provider's 250 to the hit; negative before it.
     pub(crate) fn since_accept(&self, at: i64) -> Option<i64> {
         let since = at.saturating_sub(self.accepted_at?);
+        let since = if (-NOTED_MS..0).contains(&since) { 0 } else { since };
         // The queue may hand a message on to one recipient after the other, and the record has the last answer
         // only: of several recipients, one may have had it before.
         (since >= 0 || self.recipients.len() == 1).then_some(since)
@@ -206,6 +238,7 @@ mod tests {
         for (case, recipients, accepted_at, at, expected) in [
             ("after", &["bo@example.net"][..], Some(1_000), 5_000, Some(4_000)),
             ("before", &["bo@example.net"], Some(9_000), 5_000, Some(-4_000)),
+            ("in the same moment", &["bo@example.net"], Some(5_900), 5_000, Some(0)),
             ("not accepted yet", &["bo@example.net"], None, 5_000, None),
             ("after, of several", &["bo@example.net", "di@example.net"], Some(1_000), 5_000, Some(4_000)),
             (

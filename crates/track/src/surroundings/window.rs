@@ -1,6 +1,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use envelope::RelayId;
 use verdict::Kind;
@@ -32,8 +33,8 @@ pub(crate) struct Seen {
     pub(crate) source: Option<Source>,
     /// All of it; never written anywhere.
     pub(crate) address: Option<IpAddr>,
-    /// Tells one client program from another.
-    pub(crate) agent: Option<u64>,
+    /// The client program, as it names itself. Never written anywhere from here.
+    pub(crate) agent: Option<Arc<str>>,
     /// Tells one recipient, and one recipient's domain, from another.
     pub(crate) reader: Option<(u64, u64)>,
     /// It is judged a person's.
@@ -44,7 +45,7 @@ pub(crate) struct Seen {
 
 /// No rule looks further.
 pub(crate) const LONGEST_MS: i64 = 3_600_000;
-/// Of all messages together: some 20 MB.
+/// Of all messages together: some 30 MB.
 const MOST: usize = 50_000;
 /// Of one reader or address; many more are a machine's anyway.
 const MOST_LOOKED_AT: usize = 2_000;
@@ -56,6 +57,7 @@ impl Window {
             let known = &mut self.seen[place];
             known.person = seen.person;
             known.reader = seen.reader.or(known.reader);
+            known.agent = known.agent.take().or(seen.agent);
             known.honeypot |= seen.honeypot;
             return;
         }

@@ -333,6 +333,9 @@ impl Submissions for Fake {
     async fn submissions(&self, _: &str, _: Timestamp) -> Result<Vec<SubmissionAddress>, StoreError> {
         Err(StoreError::Closed)
     }
+    async fn forget_submissions(&self, _: Timestamp) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
 }
 
 #[async_trait]
@@ -439,6 +442,22 @@ impl store::Suppressions for Fake {
         Err(StoreError::Closed)
     }
     async fn unsubscribe(&self, _: store::Unsubscription) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl store::ApiTokens for Fake {
+    async fn save_api_token(&self, _: store::ApiToken) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn api_token(&self, _: &str) -> Result<Option<store::ApiToken>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn api_tokens(&self, _: Option<&str>) -> Result<Vec<store::ApiToken>, StoreError> {
+        Err(StoreError::Closed)
+    }
+    async fn remove_api_token(&self, _: &str) -> Result<(), StoreError> {
         Err(StoreError::Closed)
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Document {
     pub listeners: Vec<Section>,
     /// Each `[upstream.NAME]`, in the order of the file.
     pub upstreams: Vec<Section>,
+    /// Each `[[tracking.domain]]`.
+    pub domains: Vec<Section>,
     /// Each `[[sender]]`.
     pub senders: Vec<Section>,
     /// Each `[[privacy.rule]]`.
@@ -165,6 +167,7 @@ impl Walk<'_, '_> {
         self.table(&mut section, &format!("{}[]", key.path), path, table);
         let sections = match key.path {
             "smtp" => &mut self.document.listeners,
+            "tracking.domain" => &mut self.document.domains,
             "privacy.rule" => &mut self.document.privacy_rules,
             _ => &mut self.document.senders,
         };

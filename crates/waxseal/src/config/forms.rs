@@ -98,6 +98,17 @@ pub(super) fn base_url(text: &str) -> Result<String, Wrong> {
     Ok(format!("{scheme}://{authority}"))
 }
 
+/// A URI that is shown to everybody and stands on a line of its own (RFC 9116 §2.5.3).
+pub(super) fn contact(text: &str) -> Result<String, Wrong> {
+    let rest = text.strip_prefix("mailto:").filter(|rest| rest.contains('@'));
+    let rest = rest.or_else(|| text.strip_prefix("https://").filter(|rest| !rest.contains('@')));
+    if rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|octet| octet.is_ascii_graphic())) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new("must be a mailto: or https: URI", "shown to everybody in security.txt")
+        .help("write it like this: mailto:security@example.com, or https://example.com/security"))
+}
+
 /// `socks5://[user:password@]host:port`. Names and passwords as RFC 1929 carries them, percent-encoded where needed.
 pub(super) fn proxy(text: &str) -> Result<ProxyConfig, Wrong> {
     let wrong = || {

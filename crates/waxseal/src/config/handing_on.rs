@@ -12,6 +12,7 @@ use super::settings::{
     Delivery, Encryption, OAuthConfig, OnDkim, OnUnavailable, ProxyConfig, Rate, Retry, UpstreamConfig,
     UpstreamLogin,
 };
+use super::unsubscribing;
 
 const PASSWORDS: [&str; 4] = [
     "upstream.*.password",
@@ -116,6 +117,7 @@ impl Resolving<'_> {
             fan_out_most: count("upstream.*.fan_out_most")?,
             retry: retry?,
             rate,
+            unsubscribe: unsubscribing::of_upstream(section),
         })
     }
 

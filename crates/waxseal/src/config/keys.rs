@@ -53,6 +53,10 @@ pub(super) enum Kind {
     FieldName,
     /// `http(s)://host[:port]`.
     BaseUrl,
+    /// A list of them.
+    BaseUrls,
+    /// `mailto:…` or `https://…`.
+    Contact,
     /// `sqlite:` and a path.
     StoreUrl,
     /// An IP address with a port.
@@ -213,25 +217,46 @@ pub(super) static KEYS: &[Key] = &[
     holder("tls", Kind::Table, "The certificate of our listeners."),
     key(
         "tls.mode",
-        Kind::Word(&["files", "self-signed", "none"], &["acme"]),
+        Kind::Word(&["acme", "files", "self-signed", "none"], &[]),
         Needed("\"none\""),
-        "files | self-signed (made on the first run, for tests) | none (a proxy in front of the tracking endpoint does TLS).",
+        "acme | files | self-signed (made on the first run, for tests) | none (a proxy in front of the tracking endpoint does TLS).",
+    ),
+    key(
+        "tls.email",
+        Kind::Mailbox,
+        Optional("\"postmaster@example.com\""),
+        "With mode = \"acme\": whom the authority writes to. With this mode you agree to its terms.",
+    ),
+    key(
+        "tls.directory",
+        Kind::Endpoint,
+        Default("\"https://acme-v02.api.letsencrypt.org/directory\""),
+        "With mode = \"acme\": the authority's directory (RFC 8555).",
+    ),
+    key(
+        "tls.directory_ca_file",
+        Kind::Path,
+        Optional("\"/etc/waxseal/authority.pem\""),
+        "With mode = \"acme\": PEM with whom to believe that it is the authority; if not set, the system's.",
+    ),
+    key(
+        "tls.challenge",
+        Kind::Word(&["tls-alpn-01", "http-01"], &[]),
+        Default("\"tls-alpn-01\""),
+        "With mode = \"acme\": tls-alpn-01 (needs port 443 of the endpoint) | http-01 (needs port 80, `tracking.plain_http`).",
     ),
     key(
         "tls.cert_file",
         Kind::Path,
         Optional("\"/etc/waxseal/cert.pem\""),
-        "With mode = \"files\": PEM, our certificate first, then those that lead to its authority.",
+        "With mode = \"files\": PEM, our certificate first, then its authority's. Read again when it changes.",
     ),
     key(
         "tls.key_file",
         Kind::Path,
         Optional("\"/etc/waxseal/key.pem\""),
-        "With mode = \"files\": PEM, its private key.",
+        "With mode = \"files\": PEM, its private key. Read again when it changes.",
     ),
-    later("tls.email"),
-    later("tls.directory"),
-    later("tls.challenge"),
     // ── tracking
     holder("tracking", Kind::Table, "Where recipients' clicks and pixels land, and what is tracked."),
     key(
@@ -257,6 +282,24 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Networks,
         Default("[]"),
         "Networks of proxies whose X-Forwarded-For is believed.",
+    ),
+    key(
+        "tracking.proxy_protocol",
+        Kind::Flag,
+        Default("false"),
+        "true: a trusted proxy's connections begin with a PROXY protocol header, version 1 or 2; others of it are closed.",
+    ),
+    key(
+        "tracking.old_base_urls",
+        Kind::BaseUrls,
+        Default("[]"),
+        "Base URLs of earlier days: links under them are known as ours where a mail quotes them.",
+    ),
+    key(
+        "tracking.contact",
+        Kind::Contact,
+        Optional("\"mailto:security@example.com\""),
+        "Whom to tell about a weakness, a mailto: or https: URI; shown in /.well-known/security.txt.",
     ),
     holder("tracking.defaults", Kind::Inline, "What a sender who never chose anything gets."),
     key("tracking.defaults.opens", Kind::Flag, Default("false"), "Add a pixel."),
@@ -292,8 +335,35 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"send-untracked\""),
         "If rewriting or the store fails: send-untracked.",
     ),
-    later("tracking.plain_http"),
-    later("tracking.domain"),
+    key(
+        "tracking.plain_http",
+        Kind::Word(&["redirect", "off"], &[]),
+        Default("\"redirect\""),
+        "redirect (an endpoint with TLS on port 443 also listens on port 80, for http-01 and to send on to https) | off.",
+    ),
+    key(
+        "tracking.plain_http_listen",
+        Kind::Listen,
+        Optional("\"0.0.0.0:80\""),
+        "IP address and port for that; if not set, port 80 of the endpoint's address.",
+    ),
+    holder(
+        "tracking.domain",
+        Kind::Tables,
+        "More names for the same endpoint. A sender has the first whose `senders` match, else tracking.base_url.",
+    ),
+    key(
+        "tracking.domain[].base_url",
+        Kind::BaseUrl,
+        Needed("\"https://go.example.org\""),
+        "Where pixels and tracked links of these senders point.",
+    ),
+    key(
+        "tracking.domain[].senders",
+        Kind::Senders,
+        Needed("[\"*@example.org\"]"),
+        "Whose mail: \"*@example.org\" or \"ana@example.org\".",
+    ),
     holder("tracking.links", Kind::Table, "Which links are wrapped."),
     key("tracking.links.plain_text", Kind::Flag, Default("false"), "Wrap bare links of the text part too."),
     key(
@@ -514,6 +584,38 @@ pub(super) static KEYS: &[Key] = &[
     holder("upstream.*.rate", Kind::Inline, "Queued mail: no more messages than this in this time."),
     key("upstream.*.rate.messages", Kind::Number(1, 1_000_000), Optional("30"), "How many."),
     key("upstream.*.rate.per", Kind::Period(SECOND, DAY), Optional("\"1m\""), "In which time."),
+    key(
+        "upstream.*.unsubscribe",
+        Kind::Word(&["off", "when-tracked", "always"], &[]),
+        Optional("\"off\""),
+        "For mail that goes out here: what `unsubscribe.add` says for all.",
+    ),
+    // ── unsubscribe
+    holder("unsubscribe", Kind::Table, "Recipients who want no more mail of a sender's."),
+    key(
+        "unsubscribe.add",
+        Kind::Word(&["off", "when-tracked", "always"], &[]),
+        Default("\"off\""),
+        "Add one-click unsubscribe (RFC 8058) to mail without its own: off | when-tracked | always. Only to a copy for one recipient.",
+    ),
+    key(
+        "unsubscribe.mailto",
+        Kind::Mailbox,
+        Optional("\"unsubscribe@example.com\""),
+        "Offer this address too: a mailbox that somebody reads, and answers with waxseal suppress add.",
+    ),
+    key(
+        "unsubscribe.on_suppressed",
+        Kind::Word(&["refuse", "skip"], &[]),
+        Default("\"refuse\""),
+        "Mail for one who unsubscribed, or is on the list of waxseal suppress: refuse (550) | skip (the others get it; the record says so).",
+    ),
+    key(
+        "unsubscribe.also_on",
+        Kind::Words(&["bounce", "complaint"], &[]),
+        Default("[]"),
+        "What else puts a recipient on a sender's list: bounce (there is no such mailbox) | complaint.",
+    ),
     // ── auth
     holder("auth", Kind::Table, "Who may send."),
     key(
@@ -668,7 +770,17 @@ pub(super) static KEYS: &[Key] = &[
         Needed("\"hygiene\""),
         "off | hygiene | pseudonymous | full.",
     ),
-    later("console"),
+    // ── console
+    holder("console", Kind::Table, "The API, for programs; the senders' pages will be there too."),
+    key(
+        "console.listen",
+        Kind::Listen,
+        Optional("\"127.0.0.1:8080\""),
+        "IP address and port, a loopback one; not set: there is no API. `waxseal token add` lets a program in.",
+    ),
+    later("console.base_url"),
+    later("console.login"),
+    later("console.session"),
     later("sharing"),
     later("admin"),
     later("notify"),
@@ -756,7 +868,20 @@ pub(super) static KEYS: &[Key] = &[
         "How long what is under way may take when told to end.",
     ),
     later("limits.per_sender"),
-    later("limits.tracking_per_ip"),
+    holder(
+        "limits.tracking_per_ip",
+        Kind::Inline,
+        "Hits of one address that are recorded; more are answered all the same. Not for image proxies and the like.",
+    ),
+    key("limits.tracking_per_ip.requests", Kind::Number(1, 1_000_000_000), Default("120"), "How many."),
+    key("limits.tracking_per_ip.per", Kind::Period(SECOND, DAY), Default("\"1m\""), "In which time."),
+    holder(
+        "limits.tracking_per_url",
+        Kind::Inline,
+        "The same of one pixel or link, whoever asks, so that one URL cannot fill the disk.",
+    ),
+    key("limits.tracking_per_url.requests", Kind::Number(1, 1_000_000_000), Default("2000"), "How many."),
+    key("limits.tracking_per_url.per", Kind::Period(SECOND, DAY), Default("\"1h\""), "In which time."),
     later("autoconfig"),
     // ── log
     holder("log", Kind::Table, "What is logged, to standard error."),

@@ -6,6 +6,7 @@
 
 mod address_pattern;
 mod document;
+mod endpoint;
 mod example;
 mod forms;
 mod geo;
@@ -24,6 +25,7 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 mod units;
+mod unsubscribing;
 
 use std::fs::File;
 use std::io;

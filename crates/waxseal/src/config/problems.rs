@@ -1,5 +1,6 @@
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 
 use annotate_snippets::{
     AnnotationKind, Group, Level, Origin, Padding, Renderer, Snippet, normalize_untrusted_str,
@@ -98,6 +99,21 @@ impl Problems {
         Self { file: file.to_owned(), kind, list: vec![problem] }
     }
 
+    /// What was found in the files that the configuration names; `None` when that is nothing. Each is what is
+    /// wrong, the key it is about and what to do.
+    pub(crate) fn of_files(file: &Path, found: Vec<(String, &'static str, Option<String>)>) -> Option<Self> {
+        let problem = |(message, key, help): (String, &str, _)| Problem {
+            message,
+            key: Some(key.to_owned()),
+            place: None,
+            label: String::new(),
+            help,
+        };
+        let list: Vec<_> = found.into_iter().map(problem).collect();
+        let file = file.display().to_string();
+        (!list.is_empty()).then_some(Self { file, kind: ProblemKind::Config, list })
+    }
+
     /// How many there are; at least one.
     #[expect(clippy::len_without_is_empty, reason = "never empty: without a problem there is a `Config`")]
     pub fn len(&self) -> usize {
@@ -122,11 +138,12 @@ impl Problems {
         text + &format!("{file}: {count} problem(s) found; nothing was changed.\n")
     }
 
-    /// The same for programs: a list of `{message, key, file, line, column, note, help}`. Lines and columns
-    /// (in characters) count from 1; what does not apply is null.
+    /// The same for programs: a list of `{level, message, key, file, line, column, note, help}`, all of the level
+    /// "error". Lines and columns (in characters) count from 1; what does not apply is null.
     pub fn to_json(&self) -> Json {
         let record = |problem: &Problem| {
             json!({
+                "level": "error",
                 "message": problem.message,
                 "key": problem.key,
                 "file": self.file,

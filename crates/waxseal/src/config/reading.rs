@@ -104,7 +104,7 @@ fn allow_scalar(key: &Key, value: &Spanned<DeValue<'_>>, source: &mut Source<'_>
             // Whoever mistakes `password_file` for `password` writes the password here.
             Kind::PasswordFile => is_plainly_a_path(text),
             Kind::Host => !text.contains(['@', '/']),
-            Kind::BaseUrl | Kind::Endpoint | Kind::StoreUrl | Kind::LinkPatterns => {
+            Kind::BaseUrl | Kind::BaseUrls | Kind::Endpoint | Kind::StoreUrl | Kind::LinkPatterns => {
                 !text.contains(['@', '?', '#', ';'])
             }
             _ => !(text.contains('@') && text.contains(['/', ':'])),
@@ -142,6 +142,7 @@ fn is_list(kind: &Kind) -> bool {
             | Kind::Recipients
             | Kind::Mailboxes
             | Kind::LinkPatterns
+            | Kind::BaseUrls
     )
 }
 
@@ -154,7 +155,7 @@ impl List {
             Kind::Words(..) => Value::Words(Vec::new()),
             Kind::Networks => Value::Networks(Vec::new()),
             Kind::Mailboxes => Value::Mailboxes(Vec::new()),
-            Kind::LinkPatterns => Value::Texts(Vec::new()),
+            Kind::LinkPatterns | Kind::BaseUrls => Value::Texts(Vec::new()),
             _ => Value::Patterns(Vec::new()),
         })
     }
@@ -174,6 +175,7 @@ impl List {
             }
             Value::Networks(networks) => networks.push(forms::network(text)?),
             Value::Mailboxes(mailboxes) => mailboxes.push((forms::mailbox(text)?, item.span())),
+            Value::Texts(texts) if matches!(key.kind, Kind::BaseUrls) => texts.push(forms::base_url(text)?),
             Value::Texts(texts) => texts.push(forms::link_pattern(text)?),
             Value::Patterns(patterns) => patterns.push(forms::pattern(key, text)?),
             // `new` makes no other.
@@ -215,6 +217,7 @@ fn from_text(key: &Key, text: &str) -> Result<Value, Wrong> {
         Kind::Text | Kind::SecretName => forms::plain_text(text).map(Value::Text),
         Kind::FieldName => forms::field_name(text).map(Value::Text),
         Kind::BaseUrl => forms::base_url(text).map(Value::Text),
+        Kind::Contact => forms::contact(text).map(Value::Text),
         Kind::StoreUrl => forms::store_url(text).map(Value::Path),
         Kind::Listen => forms::listen(text).map(Value::Listen),
         Kind::Mailbox => forms::mailbox(text).map(Value::Mailbox),
@@ -271,6 +274,7 @@ pub(super) fn sample(key: &Key) -> String {
         Kind::Recipients => "\"*@example.org\"",
         Kind::Mailboxes => "\"sales@example.com\"",
         Kind::LinkPatterns => "\"*.example.com/unsubscribe*\"",
+        Kind::BaseUrls => "\"https://old.example.com\"",
         _ => "",
     };
     match key.preset {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use envelope::{Choice, Mailbox};
 
 use super::document::{Document, Entry, Section};
+use super::network::Network;
 use super::problems::Complaint;
 use super::settings::{
     Certificate, Config, IntelConfig, LimitsConfig, Links, Listener, LogAddresses, LogConfig, LogFormat,
@@ -31,9 +32,11 @@ impl Resolving<'_> {
         let certificate = self.certificate();
         let listeners = self.listeners(certificate.as_ref());
         let tracking = self.tracking(certificate.as_ref());
+        let console = self.console();
         self.addresses(tracking.as_ref());
         let upstreams = self.upstreams();
         let login_order = self.login_order(&upstreams, &listeners);
+        let unsubscribe = self.unsubscribe(&upstreams);
         let senders = self.senders();
         let limits = self.limits();
         let intel = self.intel();
@@ -43,12 +46,14 @@ impl Resolving<'_> {
             None => system_host_name(),
             Some(_) => root.get("server.hostname")?,
         };
+        self.acme_can_work(certificate.as_ref(), tracking.as_ref(), &listeners, &hostname);
         Some(Config {
             hostname,
             listeners,
             certificate: certificate?,
             tracking: tracking?,
             upstreams,
+            unsubscribe: unsubscribe?,
             login_order: login_order?,
             throttle: Throttle {
                 failures: root.get("auth.throttle.failures").and_then(|n: u64| u32::try_from(n).ok())?,
@@ -56,6 +61,7 @@ impl Resolving<'_> {
             },
             senders,
             privacy: self.privacy()?,
+            console,
             geo: geo?,
             intel: intel?,
             store: self.store()?,
@@ -79,7 +85,7 @@ impl Resolving<'_> {
             let complaint = Complaint::new("`tracking.base_url` is https, and it is not said who speaks TLS")
                 .key("tls.mode")
                 .at(entry.span.clone(), "`tls.mode` is missing")
-                .help("under [tls], write mode = \"files\" with cert_file and key_file, or mode = \"none\" if a proxy in front of Waxseal does TLS");
+                .help("under [tls], write mode = \"acme\" with email, mode = \"files\" with cert_file and key_file, or mode = \"none\" if a proxy in front of Waxseal does TLS");
             self.complaints.push(complaint);
         }
         let tls = secure && !matches!(certificate?, Certificate::None);
@@ -87,6 +93,10 @@ impl Resolving<'_> {
             None if tls => "0.0.0.0:443".parse().ok(),
             _ => root.get("tracking.listen"),
         };
+        let domains = self.domains(&base_url);
+        let trusted_proxies: Vec<Network> = root.get("tracking.trusted_proxies")?;
+        let proxy_protocol = self.announcing(trusted_proxies.len());
+        let plain_http = self.plain_http(certificate?, tls, listen?);
         let switches = |key| {
             root.get(key).map(|words: Vec<&str>| Choice {
                 opens: words.contains(&"opens"),
@@ -98,7 +108,12 @@ impl Resolving<'_> {
             base_url,
             listen: listen?,
             tls,
-            trusted_proxies: root.get("tracking.trusted_proxies")?,
+            plain_http,
+            domains,
+            old_base_urls: root.get("tracking.old_base_urls")?,
+            trusted_proxies,
+            proxy_protocol: proxy_protocol?,
+            contact: root.get("tracking.contact"),
             defaults: Choice {
                 opens: root.get("tracking.defaults.opens")?,
                 links: root.get("tracking.defaults.links")?,
@@ -253,6 +268,9 @@ impl Resolving<'_> {
             connections_per_address: count("limits.connections_per_address")?,
             in_flight_octets: root.get("limits.in_flight")?,
             rewrite_time: root.get("limits.rewrite_time")?,
+            tracking_per_ip: self.quota("limits.tracking_per_ip.requests", "limits.tracking_per_ip.per")?,
+            tracking_per_url: self
+                .quota("limits.tracking_per_url.requests", "limits.tracking_per_url.per")?,
             shutdown_grace: root.get("limits.shutdown_grace")?,
         };
         if limits.in_flight_octets / 2 < limits.message_octets {

@@ -25,6 +25,8 @@ pub struct Config {
     /// Providers, in the order of the file: a sender uses the first whose `senders` match. Empty only for a node
     /// that hands no mail on.
     pub upstreams: Vec<UpstreamConfig>,
+    /// Recipients who want no more mail.
+    pub unsubscribe: Unsubscribe,
     /// Where a login is looked for, in this order.
     pub login_order: Vec<LoginPlace>,
     /// How much guessing is let through.
@@ -33,6 +35,8 @@ pub struct Config {
     pub senders: Vec<SenderConfig>,
     /// What is kept about recipients.
     pub privacy: Privacy,
+    /// Where the API listens.
+    pub console: Option<SocketAddr>,
     /// The map of addresses; `None`: places are not told.
     pub geo: Option<GeoConfig>,
     /// What people are told from machines by.
@@ -96,6 +100,40 @@ pub enum Certificate {
         /// Its private key.
         key_file: PathBuf,
     },
+    /// From an authority that speaks ACME.
+    Acme(AcmeConfig),
+}
+
+/// `[tls]` with mode = "acme".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmeConfig {
+    /// Whom the authority writes to.
+    pub email: String,
+    /// The authority's directory; https.
+    pub directory: String,
+    /// How names are proven.
+    pub challenge: Challenge,
+    /// PEM file of whom to believe that it is the authority, instead of the system's.
+    pub directory_ca_file: Option<PathBuf>,
+}
+
+/// `tls.challenge`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// RFC 8737.
+    TlsAlpn01,
+    /// RFC 8555 §8.3.
+    Http01,
+}
+
+impl Challenge {
+    /// As the RFCs call it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TlsAlpn01 => "tls-alpn-01",
+            Self::Http01 => "http-01",
+        }
+    }
 }
 
 /// `[tracking]`.
@@ -110,8 +148,18 @@ pub struct Tracking {
     pub listen: SocketAddr,
     /// Does the endpoint speak TLS? If not, something in front of it does, or this is a test.
     pub tls: bool,
+    /// Other names of the endpoint, for some senders: the first that matches.
+    pub domains: Vec<TrackingDomain>,
+    /// Where pixels and links of earlier days pointed.
+    pub old_base_urls: Vec<String>,
+    /// Where plain HTTP is listened for, to answer the authority and to send people to https.
+    pub plain_http: Option<SocketAddr>,
     /// Proxies whose word about the client's address is taken.
     pub trusted_proxies: Vec<Network>,
+    /// Their connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Whom to tell about a weakness: a URI.
+    pub contact: Option<String>,
     /// What a sender who never chose gets.
     pub defaults: Choice,
     /// The switches that senders may not change.
@@ -126,6 +174,24 @@ pub struct Tracking {
     pub links: Links,
     /// Where the pixel goes.
     pub pixel: PixelPosition,
+}
+
+/// One `[[tracking.domain]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackingDomain {
+    /// Whose mail; never empty.
+    pub senders: Vec<AddressPattern>,
+    /// Where their pixels and links point, without a slash at the end.
+    pub base_url: String,
+}
+
+/// `limits.tracking_per_ip`, `limits.tracking_per_url`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackingQuota {
+    /// How many hits are recorded.
+    pub requests: u32,
+    /// In which time.
+    pub per: Duration,
 }
 
 /// `[tracking.links]`.
@@ -196,6 +262,43 @@ pub struct UpstreamConfig {
     pub retry: Retry,
     /// No more queued messages than this.
     pub rate: Option<Rate>,
+    /// Which messages get a one-click unsubscribe; `None`: as `[unsubscribe]` says.
+    pub unsubscribe: Option<AddUnsubscribe>,
+}
+
+/// `[unsubscribe]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsubscribe {
+    /// Which messages get a one-click unsubscribe, if their upstream says nothing else.
+    pub add: AddUnsubscribe,
+    /// A mailbox that is offered beside it.
+    pub mailto: Option<Mailbox>,
+    /// What happens to mail for one who is to get none.
+    pub on_suppressed: OnSuppressed,
+    /// A bounce for good puts its recipient on the list.
+    pub also_on_bounce: bool,
+    /// So does a complaint.
+    pub also_on_complaint: bool,
+}
+
+/// `unsubscribe.add`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddUnsubscribe {
+    /// None.
+    Off,
+    /// Those that are tracked.
+    WhenTracked,
+    /// Every one.
+    Always,
+}
+
+/// `unsubscribe.on_suppressed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSuppressed {
+    /// The client hears 550.
+    Refuse,
+    /// The others get it.
+    Skip,
 }
 
 /// `upstream.NAME.delivery`.
@@ -427,6 +530,10 @@ pub struct LimitsConfig {
     pub in_flight_octets: u64,
     /// After this a message goes out as it came.
     pub rewrite_time: Duration,
+    /// Hits of one address that are recorded.
+    pub tracking_per_ip: TrackingQuota,
+    /// Hits of one pixel or link that are recorded.
+    pub tracking_per_url: TrackingQuota,
     /// How long what is under way may take when the program is told to end.
     pub shutdown_grace: Duration,
 }

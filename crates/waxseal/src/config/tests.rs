@@ -35,6 +35,7 @@ fn mailbox(text: &str) -> Mailbox {
 
 /// Every default at once.
 #[test]
+#[allow(clippy::too_many_lines, reason = "every setting there is, at its default")]
 fn the_shortest_file_that_runs() {
     let hostname = surroundings::system_host_name();
     let address = |text: &str| -> SocketAddr { text.parse().unwrap() };
@@ -56,7 +57,12 @@ fn the_shortest_file_that_runs() {
                 base_url: "http://t.example.com".into(),
                 listen: address("127.0.0.1:8081"),
                 tls: false,
+                domains: vec![],
+                old_base_urls: vec![],
+                plain_http: None,
                 trusted_proxies: vec![],
+                proxy_protocol: false,
+                contact: None,
                 defaults: Choice::NONE,
                 locked: Choice::NONE,
                 sticky: true,
@@ -95,7 +101,15 @@ fn the_shortest_file_that_runs() {
                     give_up: Duration::from_hours(72),
                 },
                 rate: None,
+                unsubscribe: None,
             }],
+            unsubscribe: Unsubscribe {
+                add: AddUnsubscribe::Off,
+                mailto: None,
+                on_suppressed: OnSuppressed::Refuse,
+                also_on_bounce: false,
+                also_on_complaint: false,
+            },
             login_order: vec![LoginPlace::Local, LoginPlace::Upstream],
             throttle: Throttle { failures: 5, per: Duration::from_mins(15) },
             senders: vec![],
@@ -113,6 +127,7 @@ fn the_shortest_file_that_runs() {
                 about_field: false,
                 contact: None,
             },
+            console: None,
             geo: None,
             intel: IntelConfig { rules: None, lists: std::path::PathBuf::from("/var/lib/waxseal/intel") },
             store: StoreConfig {
@@ -128,6 +143,8 @@ fn the_shortest_file_that_runs() {
                 connections_per_address: 50,
                 in_flight_octets: 256_000_000,
                 rewrite_time: Duration::from_secs(2),
+                tracking_per_ip: TrackingQuota { requests: 120, per: Duration::from_mins(1) },
+                tracking_per_url: TrackingQuota { requests: 2_000, per: Duration::from_hours(1) },
                 shutdown_grace: Duration::from_secs(30),
             },
             log: LogConfig {
@@ -147,11 +164,15 @@ fn every_key_is_heard() {
     const HASH: &str =
         "'$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g'";
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("cert.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
-    fs::write(folder.path().join("key.pem"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["t.example.com".to_owned()]).unwrap();
+    for name in ["cert.pem", "cert2.pem"] {
+        fs::write(folder.path().join(name), made.cert.pem()).unwrap();
+    }
+    fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     fs::write(folder.path().join("password"), "hunter2\n").unwrap();
     fs::write(folder.path().join("verdicts.toml"), verdict::Rules::builtin_text()).unwrap();
     fs::create_dir(folder.path().join("lists")).unwrap();
+    let https: &[(&str, &str)] = &[("tracking.base_url", "'https://t.example.com'"), ("tls.mode", "'none'")];
     let login: Keys = &[("upstream.*.auth", "'login'"), ("upstream.*.username", "'a'")];
     let none: Keys = &[("upstream.*.auth", "'none'")];
     let queue: Keys = &[("upstream.*.auth", "'none'"), ("upstream.*.delivery", "'queue'")];
@@ -159,6 +180,12 @@ fn every_key_is_heard() {
         ("upstream.*.auth", "'xoauth2'"),
         ("upstream.*.oauth.provider", "'google'"),
         ("upstream.*.oauth.client_id", "'id'"),
+    ];
+    let secure: Keys = &[("tls.mode", "'self-signed'"), ("tracking.base_url", "'https://t.example.com'")];
+    let acme: Keys = &[
+        ("tls.mode", "'acme'"),
+        ("tls.email", "'ops@example.com'"),
+        ("tracking.base_url", "'https://t.example.com'"),
     ];
     let rule: Keys = &[
         ("privacy.rule[].senders", "['*@example.net']"),
@@ -178,9 +205,15 @@ fn every_key_is_heard() {
         ("tls.mode", &[], "'self-signed'"),
         ("tls.cert_file", &[("tls.mode", "'files'"), ("tls.key_file", "'key.pem'")], "'cert.pem'"),
         ("tls.key_file", &[("tls.mode", "'files'"), ("tls.cert_file", "'cert.pem'")], "'key.pem'"),
+        ("tls.email", acme, "'hostmaster@example.com'"),
+        ("tls.directory", acme, "'https://ca.example.com/dir'"),
+        ("tls.directory_ca_file", acme, "'cert.pem'"),
+        ("tls.challenge", acme, "'http-01'"),
         ("tracking.enabled", &[], "false"),
         ("tracking.base_url", &[], "'http://u.example.com/'"),
         ("tracking.listen", &[], "'0.0.0.0:80'"),
+        ("tracking.plain_http", secure, "'off'"),
+        ("tracking.plain_http_listen", secure, "'127.0.0.1:8080'"),
         ("tracking.trusted_proxies", &[], "['10.0.0.0/8']"),
         ("tracking.defaults.opens", &[], "true"),
         ("tracking.defaults.links", &[], "true"),
@@ -195,6 +228,10 @@ fn every_key_is_heard() {
         ("tracking.links.keep_one_time", &[], "false"),
         ("tracking.links.keep_app_links", &[], "false"),
         ("tracking.opens.position", &[], "'start'"),
+        ("unsubscribe.add", https, "'when-tracked'"),
+        ("unsubscribe.mailto", &[], "'u@example.com'"),
+        ("unsubscribe.on_suppressed", &[], "'skip'"),
+        ("upstream.*.unsubscribe", https, "'always'"),
         ("upstream.*.host", &[], "'192.0.2.1'"),
         ("upstream.*.port", &[], "2465"),
         ("upstream.*.tls", &[], "'starttls'"),
@@ -226,6 +263,7 @@ fn every_key_is_heard() {
         ("upstream.*.rate.messages", &[("upstream.*.rate.per", "'1m'")], "9"),
         ("upstream.*.rate.per", &[("upstream.*.rate.messages", "9")], "'2m'"),
         ("upstream.*.from_must_match", &[], "false"),
+        ("unsubscribe.also_on", &[], "['complaint']"),
         ("auth.order", &[], "['upstream']"),
         ("auth.throttle.failures", &[], "7"),
         ("auth.throttle.per", &[], "'1h'"),
@@ -258,7 +296,17 @@ fn every_key_is_heard() {
         ("limits.connections_per_address", &[], "9"),
         ("limits.in_flight", &[], "'1GB'"),
         ("limits.rewrite_time", &[], "'100ms'"),
+        ("limits.tracking_per_ip.requests", &[], "7"),
+        ("limits.tracking_per_ip.per", &[], "'2m'"),
+        ("limits.tracking_per_url.requests", &[], "7"),
+        ("limits.tracking_per_url.per", &[], "'2m'"),
+        ("tracking.proxy_protocol", &[("tracking.trusted_proxies", "['10.0.0.1']")], "true"),
+        ("tracking.old_base_urls", &[], "['https://old.example.com']"),
+        ("tracking.contact", &[], "'https://example.com/security'"),
+        ("tracking.domain[].base_url", &[("tracking.domain[].senders", "['*']")], "'http://go.example.org'"),
+        ("tracking.domain[].senders", &[("tracking.domain[].base_url", "'http://go.example.org'")], "['*']"),
         ("limits.shutdown_grace", &[], "'0s'"),
+        ("console.listen", &[], "'127.0.0.1:8082'"),
         ("intel.rules", &[], "'verdicts.toml'"),
         ("intel.lists", &[], "'lists'"),
         ("log.level", &[], "'debug'"),
@@ -430,6 +478,30 @@ fn what_follows_from_what() {
         let config = parsed(&format!("{https}\n[tls]\nmode = \"{mode}\"\n"));
         assert_eq!((config.tracking.tls, config.tracking.listen.to_string().as_str()), (tls, listen));
     }
+    // Port 80 goes with 443, and with nothing else that did not ask for it.
+    let tls = |tracking: &str, mode: &str| {
+        let text = https.replace("[upstream", &format!("{tracking}\n[upstream"));
+        parsed(&format!("{text}\n[tls]\n{mode}")).tracking.plain_http.map(|address| address.to_string())
+    };
+    let acme = "mode = \"acme\"\nemail = \"ops@example.com\"\n";
+    let http_01 = format!("{acme}challenge = \"http-01\"\n");
+    for (tracking, mode, expected) in [
+        ("", "mode = \"self-signed\"", Some("0.0.0.0:80")),
+        ("plain_http = \"off\"", "mode = \"self-signed\"", None),
+        ("listen = \"[::]:443\"", "mode = \"self-signed\"", Some("[::]:80")),
+        ("listen = \"0.0.0.0:8443\"", "mode = \"self-signed\"", None),
+        (
+            "listen = \"0.0.0.0:8443\"\nplain_http_listen = \"0.0.0.0:8080\"",
+            "mode = \"self-signed\"",
+            Some("0.0.0.0:8080"),
+        ),
+        ("", "mode = \"none\"", None),
+        ("plain_http = \"redirect\"", "mode = \"none\"", None),
+        ("listen = \"0.0.0.0:8443\"", acme, None),
+        ("listen = \"0.0.0.0:8443\"", &http_01, Some("0.0.0.0:80")),
+    ] {
+        assert_eq!(tls(tracking, mode).as_deref(), expected, "{tracking} {mode}");
+    }
     let plain = parsed(&format!("{MINIMAL}\n[tls]\nmode = \"self-signed\"\n"));
     assert!(!plain.tracking.tls, "http:// makes the endpoint speak plain HTTP");
 
@@ -456,6 +528,43 @@ fn what_follows_from_what() {
     assert_eq!(parsed(&format!("{MINIMAL}{sender}")).senders[0].tracking, None);
     let one = parsed(&format!("{MINIMAL}{sender}tracking = {{ links = true }}\n"));
     assert_eq!(one.senders[0].tracking, Some(Choice { opens: false, links: true }));
+}
+
+#[test]
+fn certificate_and_key_belong_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = || rcgen::generate_simple_self_signed(vec!["t.example.com".to_owned()]).unwrap();
+    let (one, other) = (made(), made());
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    for (name, text) in [
+        ("cert.pem", one.cert.pem()),
+        ("key.pem", one.signing_key.serialize_pem()),
+        ("other.pem", other.signing_key.serialize_pem()),
+        ("both.pem", one.cert.pem() + &one.signing_key.serialize_pem()),
+        ("encrypted.pem", encrypted.to_owned()),
+        ("half.pem", one.cert.pem()[..100].to_owned()),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    for (certificate, key, expected) in [
+        ("cert.pem", "key.pem", None),
+        ("both.pem", "both.pem", None),
+        ("cert.pem", "other.pem", Some("the private key is another certificate's")),
+        ("cert.pem", "encrypted.pem", Some("openssl pkey")),
+        ("half.pem", "key.pem", Some("a certificate in it cannot be read")),
+        ("cert.pem", "cert.pem", Some("no PEM section that ends in PRIVATE KEY-----")),
+    ] {
+        let text = format!(
+            "{MINIMAL}\n[tls]\nmode = \"files\"\ncert_file = \"{certificate}\"\nkey_file = \"{key}\"\n"
+        );
+        match (parse(&text, "test.toml", folder.path()), expected) {
+            (Ok(_), None) => {}
+            (Err(problems), Some(why)) => {
+                assert!(problems.to_string().contains(why) && problems.len() == 1, "{problems}");
+            }
+            (found, _) => panic!("{certificate} {key}: {found:?}"),
+        }
+    }
 }
 
 /// A listener that only this machine reaches may do without; so may a door that names who may come.
@@ -497,4 +606,25 @@ fn failing_to_read_says_how() {
         assert_eq!((problems.kind(), problems.len()), (expected, 1));
         assert!(problems.to_string().ends_with("waxseal.toml: 1 problem(s) found; nothing was changed.\n"));
     }
+}
+
+#[test]
+fn several_tracking_domains() {
+    let config = parsed(&format!(
+        "[tracking]\nbase_url = \"http://t.example.com\"\nold_base_urls = [\"http://old.example.com/\"]\n\
+         trusted_proxies = [\"10.0.0.5\"]\nproxy_protocol = true\ncontact = \"mailto:security@example.com\"\n\
+         [[tracking.domain]]\nbase_url = \"http://go.example.net/\"\nsenders = [\"ana@example.org\"]\n\
+         [[tracking.domain]]\nbase_url = \"http://go.example.org\"\nsenders = [\"*@example.org\"]\n\
+         [limits]\ntracking_per_ip = {{ requests = 7 }}\ntracking_per_url = {{ per = \"1d\" }}\n{}",
+        MINIMAL.replace("[tracking]\nbase_url = \"http://t.example.com\"\n", "")
+    ));
+    let tracking = &config.tracking;
+    let urls: Vec<&str> = tracking.domains.iter().map(|domain| domain.base_url.as_str()).collect();
+    assert_eq!(urls, ["http://go.example.net", "http://go.example.org"], "in the order of the file");
+    assert_eq!(tracking.old_base_urls, ["http://old.example.com"]);
+    assert!(tracking.proxy_protocol);
+    assert_eq!(tracking.contact.as_deref(), Some("mailto:security@example.com"));
+    let quota = |requests, per| TrackingQuota { requests, per };
+    assert_eq!(config.limits.tracking_per_ip, quota(7, Duration::from_mins(1)));
+    assert_eq!(config.limits.tracking_per_url, quota(2_000, Duration::from_hours(24)));
 }

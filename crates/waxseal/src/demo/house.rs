@@ -8,13 +8,13 @@ use anyhow::Context;
 use catcher::Catcher;
 use console::Office;
 use envelope::{Choice, Clock, Mailbox, SystemClock};
-use relay::{Door, LoginLimits, LoginOrder, Rewriting, Route, Settings, Submitter};
+use relay::{Door, LoginLimits, LoginOrder, OnSuppressed, Rewriting, Route, Settings, Submitter};
 use smtp::{AuthPolicy, Limits, ListenerConfig};
 use store::Store;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use track::Endpoint;
+use track::{Endpoint, Settler, Surroundings};
 use upstream::{Tls, Trust, Upstream};
 
 use super::front_door::FrontDoor;
@@ -41,6 +41,7 @@ const TRACKING_PORT: u16 = 8081;
 const CONNECTIONS: usize = 100;
 const OCTETS_UNDER_WAY: usize = 128 << 20;
 const TIMEOUT: Duration = Duration::from_secs(20);
+const SETTLING: Duration = Duration::from_secs(10);
 
 impl DemoHouse {
     /// Opens every port, on the usual one or the next that is free, and serves until `shutdown`.
@@ -77,10 +78,19 @@ impl DemoHouse {
         });
         let wall = clock.clone();
         // The seeded message that a machine opens comes "through" a proxy on this computer.
+        let surroundings = Surroundings::new(house.store.clone());
         let endpoint = Endpoint {
             trusted_proxies: vec!["127.0.0.1/32".parse()?],
-            ..Endpoint::new(house.keys.clone(), house.recorder.clone(), clock)
+            surroundings: Some(surroundings.clone()),
+            ..Endpoint::new(house.keys.clone(), house.recorder.clone(), clock.clone())
         };
+        // Nobody watches a page for a minute.
+        let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock);
+        let (settler, stop) = (settler.waiting(SETTLING), shutdown.clone());
+        serving.spawn(async move {
+            settler.run(stop).await;
+            Ok(())
+        });
         let (stop, endpoint) = (shutdown.clone(), Arc::new(endpoint));
         serving.spawn(async move { Ok(track::serve(tracking_listener, None, endpoint, stop).await?) });
         let (stop, store, counter) = (shutdown.clone(), house.store.clone(), office.clone());
@@ -220,6 +230,7 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         hostname: "waxseal.demo.test".into(),
         tracking_enabled: true,
         base_url: format!("http://{tracking}"),
+        domains: vec![],
         track_field: TRACK_FIELD.into(),
         login_suffix: false,
         sticky: false,
@@ -230,6 +241,8 @@ fn settings(tracking: SocketAddr, catcher: SocketAddr) -> Settings {
         keep_subjects: true,
         about_field: false,
         rewriting: Rewriting::default(),
+        unsubscribe_mailto: None,
+        on_suppressed: OnSuppressed::default(),
         rewrite_time: Duration::from_secs(2),
         login_order: vec![LoginOrder::Local],
         login_limits: LoginLimits { failures: 5, per: Duration::from_mins(15) },

@@ -49,3 +49,47 @@ CREATE TABLE settled (
 ) STRICT;
 INSERT INTO settled (one, seq) SELECT 1, coalesce(max(seq), 0) FROM event;
 ";
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use crate::sqlite::event_log::events_after;
+    use crate::sqlite::schema::SCHEMA;
+    use crate::{Event, EventKind};
+
+    #[test]
+    fn events_of_before_are_there_afterwards() {
+        let mut db = Connection::open_in_memory().unwrap();
+        SCHEMA.migrations.to_version(&mut db, 2).unwrap();
+        db.execute_batch(
+            "INSERT INTO tally (key, message) VALUES (7, x'00000000000000000000000000000007');
+             INSERT INTO word (key, text) VALUES (1, 'Firefox');
+             INSERT INTO judgement VALUES (1, 'human', 'weak', '[\"browser\"]', 1, 0, 1, '2026-11');
+             INSERT INTO event (seq, id, message, at, kind, recipient, link, judgement, device, agent, address, evidence)
+             VALUES (3, x'00000000000000000000000000000003', 7, 1000, 'open', 0, NULL, 1, 1, NULL, '203.0.113.0/24', '{}'),
+                    (4, x'00000000000000000000000000000004', 7, 2000, 'click', NULL, 2, 1, NULL, 1, NULL, NULL),
+                    (9, x'00000000000000000000000000000009', 7, 3000, 'click', NULL, 2, 1, NULL, 1, NULL, NULL);
+             DELETE FROM event WHERE seq = 9;",
+        )
+        .unwrap();
+        SCHEMA.migrations.to_latest(&mut db).unwrap();
+        let Ok(events) = events_after(&db, 0, 10) else { panic!("the events cannot be read") };
+        let [open, click] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!(
+            (open.seq, open.event.kind, open.event.address.as_deref()),
+            (3, EventKind::Open, Some("203.0.113.0/24"))
+        );
+        assert_eq!((click.seq, click.event.kind, click.event.link), (4, EventKind::Click, Some(2)));
+        assert!(events.iter().all(|stored| stored.settled), "they were told of long ago");
+        let Event { judgement, device, user_agent, .. } = &open.event;
+        assert_eq!(judgement.as_ref().unwrap().reasons, ["browser"]);
+        assert_eq!((device.as_deref(), user_agent.as_deref()), (Some("Firefox"), None));
+        // A number is never given twice.
+        db.execute_batch(
+            "INSERT INTO event (id, message, at, kind) VALUES (x'00000000000000000000000000000010', 7, 1, 1)",
+        )
+        .unwrap();
+        assert_eq!(db.last_insert_rowid(), 10);
+    }
+}
