@@ -816,7 +816,7 @@ pub(crate) struct VerdictArgs {
     /// How long after the provider took the mail: 41s, 3m, 2h; -1s is before
     #[arg(long, value_name = "DURATION", value_parser = seconds, allow_hyphen_values = true)]
     pub(crate) after: Option<f64>,
-    /// What else is known, for example links_in_message=4
+    /// What else is known, for example `links_in_message=4`
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) context: Vec<String>,
     /// Print it as JSON
