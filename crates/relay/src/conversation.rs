@@ -468,7 +468,8 @@ impl Conversation {
         // Each copy gets fields of its own, when it is made; here is only seen whether it can.
         let recipient = if each_gets_a_copy { Recipient::Index(0) } else { submission.token_recipient() };
         let octets = rewritten.content.len();
-        match self.relay.unsubscribe_fields(submission.id, recipient, &rewritten.content) {
+        match self.relay.unsubscribe_fields(&submission.sender, submission.id, recipient, &rewritten.content)
+        {
             Ok(fields) if self.grew_too_large(submission, octets, octets + fields.len()) => {
                 rewritten.because(Reason::TooLarge);
             }

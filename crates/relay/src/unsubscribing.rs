@@ -17,6 +17,7 @@ impl Relay {
     /// Source: RFC 2369 §3.2, RFC 8058 §3.1.
     pub(crate) fn unsubscribe_fields(
         &self,
+        sender: &str,
         message: RelayId,
         recipient: Recipient,
         content: &[u8],
@@ -35,7 +36,7 @@ impl Relay {
             return Err(Reason::UnsubscribeShared);
         }
         let token = self.keys.seal_unsubscribe(message, recipient);
-        let url = format!("{}{UNSUBSCRIBE_PATH}{token}", self.settings.base_url);
+        let url = format!("{}{UNSUBSCRIBE_PATH}{token}", self.settings.base_url_for(sender));
         let mailto =
             self.settings.unsubscribe_mailto.as_deref().map(|address| {
                 format!(",\r\n <mailto:{}?subject=unsubscribe%20{token}>", in_mailto(address))
@@ -51,6 +52,7 @@ impl Relay {
     pub(crate) fn unsubscribable(
         &self,
         route: usize,
+        sender: &str,
         message: RelayId,
         recipient: Recipient,
         is_tracked: bool,
@@ -59,7 +61,7 @@ impl Relay {
         if !self.settings.routes[route].unsubscribe.is_for(is_tracked) {
             return vec![];
         }
-        self.unsubscribe_fields(message, recipient, content).unwrap_or_default()
+        self.unsubscribe_fields(sender, message, recipient, content).unwrap_or_default()
     }
 }
 
@@ -100,7 +102,10 @@ mod tests {
     use upstream::{Tls, Trust, Upstream};
 
     use super::*;
-    use crate::settings::{Route, Settings};
+    use crate::AddressPattern;
+    use crate::settings::{Route, Settings, TrackingDomain};
+
+    const ANA: &str = "ana@example.com";
 
     fn relay(folder: &std::path::Path, mailto: Option<&str>, add: AddUnsubscribe) -> Relay {
         let upstream = Upstream {
@@ -115,6 +120,10 @@ mod tests {
         };
         let settings = Settings {
             unsubscribe_mailto: mailto.map(str::to_owned),
+            domains: vec![TrackingDomain {
+                senders: vec![AddressPattern::Domain("example.org".to_owned())],
+                base_url: "https://go.example.org".to_owned(),
+            }],
             routes: vec![Route { unsubscribe: add, ..Route::direct(upstream) }],
             ..Settings::for_tests()
         };
@@ -139,12 +148,17 @@ mod tests {
             ),
         ] {
             let relay = relay(folder.path(), mailto, AddUnsubscribe::Always);
-            let fields = relay.unsubscribe_fields(id(), Recipient::Index(3), plain).unwrap();
+            let fields = relay.unsubscribe_fields(ANA, id(), Recipient::Index(3), plain).unwrap();
             let text = String::from_utf8(fields).unwrap();
             let token = relay.keys.seal_unsubscribe(id(), Recipient::Index(3));
             let expected = format!("{expected}List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n");
             assert_eq!(text, expected.replace("TOKEN", &token));
             assert!(text.lines().all(|line| line.len() < 998));
+            let bo = relay.unsubscribe_fields("bo@example.org", id(), Recipient::Index(3), plain).unwrap();
+            assert!(
+                bo.starts_with(b"List-Unsubscribe: <https://go.example.org/u/"),
+                "the sender's own domain"
+            );
         }
     }
 
@@ -162,15 +176,15 @@ mod tests {
             (" goes on\r\nFrom: a@b.example\r\n\r\nx\r\n", one, Reason::UnsubscribeNoHeader),
             ("From: a@b.example\r\n\r\nx\r\n", Recipient::Shared, Reason::UnsubscribeShared),
         ] {
-            let found = relay.unsubscribe_fields(id(), recipient, content.as_bytes());
+            let found = relay.unsubscribe_fields(ANA, id(), recipient, content.as_bytes());
             assert_eq!(found, Err(expected), "{content:?}");
-            assert_eq!(relay.unsubscribable(0, id(), recipient, true, content.as_bytes()), b"");
+            assert_eq!(relay.unsubscribable(0, ANA, id(), recipient, true, content.as_bytes()), b"");
         }
         // An empty header is one.
-        assert!(relay.unsubscribe_fields(id(), one, b"\r\nbody\r\n").is_ok());
+        assert!(relay.unsubscribe_fields(ANA, id(), one, b"\r\nbody\r\n").is_ok());
         // What stands in the body or in an attached message is another one's.
         let inner = b"From: a@b.example\r\n\r\nList-Unsubscribe: <x>\r\nDKIM-Signature: v=1\r\n";
-        assert!(relay.unsubscribe_fields(id(), one, inner).is_ok());
+        assert!(relay.unsubscribe_fields(ANA, id(), one, inner).is_ok());
     }
 
     #[tokio::test]
@@ -184,7 +198,7 @@ mod tests {
         ] {
             let relay = relay(folder.path(), None, add);
             let content = b"From: a@b.example\r\n\r\n\xff\0 x\r\n";
-            let fields = relay.unsubscribable(0, id(), Recipient::Index(0), tracked, content);
+            let fields = relay.unsubscribable(0, ANA, id(), Recipient::Index(0), tracked, content);
             assert_eq!(!fields.is_empty(), expected, "{add:?} {tracked}");
         }
     }

@@ -206,8 +206,14 @@ impl Shared {
         } else {
             Rewritten::untouched(content.clone(), None)
         };
-        let mut on_top =
-            relay.unsubscribable(outlet.route, message.id, whose, copy.is_tracked(), &copy.content);
+        let mut on_top = relay.unsubscribable(
+            outlet.route,
+            &message.sender,
+            message.id,
+            whose,
+            copy.is_tracked(),
+            &copy.content,
+        );
         if copy.is_tracked() {
             on_top.extend(relay.about_field(&message.sender, message.id, whose));
         }
