@@ -51,7 +51,8 @@ async fn both_challenges_and_a_restart_that_asks_for_nothing() {
                 "http-01" => manner.tls_alpn = None,
                 _ => manner.http = None,
             }
-            manner.bad_nonces = 2;
+            // More than one request is patient enough for.
+            manner.bad_nonces = 4;
         })
         .await;
         relay.relay.wait_for_log("there is no certificate for this name yet");

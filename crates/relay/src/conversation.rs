@@ -147,11 +147,11 @@ impl Handler for Conversation {
         let started = Instant::now();
         let content = Arc::new(content);
         let submission = self.submission(transaction, &content);
+        let relay = &self.relay;
+        relay.sender_addresses.note(&relay.store, &submission.sender, self.client, submission.at);
         if submission.envelope.recipients.is_empty() {
             return self.nobody_left(&submission, content, started).await;
         }
-        let relay = &self.relay;
-        relay.sender_addresses.note(&relay.store, &submission.sender, self.client, submission.at);
 
         let chosen = self.chosen(&submission, &content).await;
         let Some(content) = self.without_control_fields(content).await else {

@@ -124,3 +124,15 @@ pub(crate) fn connection_panicked() {
 pub(crate) fn drained(dropped: usize) {
     info!(dropped, "tracking endpoint has ended");
 }
+
+pub(crate) fn map_renewed(built: envelope::Timestamp) {
+    info!(built = built.unix_millis(), "the map of places was read again");
+}
+
+pub(crate) fn map_not_renewed(error: &crate::places::PlacesError) {
+    warn!(
+        %error,
+        source = error.source().map(tracing::field::display),
+        "the map of places has changed and cannot be read: the one in memory stays in use"
+    );
+}

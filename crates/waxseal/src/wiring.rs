@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use envelope::{Mailbox, ModeRule, SystemClock, TrackingMode, TrackingModes};
+use envelope::{Clock, Mailbox, ModeRule, SystemClock, TrackingMode, TrackingModes};
 use relay::event::Addresses;
 use relay::{
-    AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim,
+    AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, Intake, LoginLimits, LoginOrder, OnDkim,
     OnSuppressed, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin, Settings, TrackingDomain,
 };
 use rewrite::{LinkRules, PixelPosition};
-use store::EvidenceRule;
+use seal::Keys;
+use store::{EvidenceRule, FeedbackKind, Store};
 use track::{About, KeepAddress, KeepAgent, Keeping, Quota};
 use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
 use verdict::Rules;
@@ -55,6 +56,20 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
         senders: config.senders.iter().map(sender).collect(),
         routes: routes.collect::<Result<_, _>>()?,
     })
+}
+
+/// Takes bounces and complaints, and does about them what the file says.
+pub(crate) fn intake(
+    config: &Config,
+    store: Arc<dyn Store>,
+    keys: Arc<Keys>,
+    clock: Arc<dyn Clock>,
+) -> Intake {
+    let wanted = &config.unsubscribe;
+    let suppress_on =
+        [(wanted.also_on_bounce, FeedbackKind::Hard), (wanted.also_on_complaint, FeedbackKind::Complaint)];
+    let suppress_on = suppress_on.into_iter().filter_map(|(is_wanted, kind)| is_wanted.then_some(kind));
+    Intake::new(store, keys, clock).suppressing(suppress_on.collect())
 }
 
 /// Where things are kept.
@@ -176,13 +191,19 @@ pub(crate) fn log(config: &config::LogConfig) -> (&'static str, Format, Addresse
 /// One line for a person who asked whether the file is fine.
 pub(crate) fn summary(config: &Config) -> String {
     let count = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    format!(
+    let mut summary = format!(
         "{}, {}, {} in the file, links go to {}",
         count(config.listeners.len(), "listener"),
         count(config.upstreams.len(), "upstream"),
         count(config.senders.len(), "sender"),
         config.tracking.base_url
-    )
+    );
+    if let Some(geo) = &config.geo {
+        let built = jiff::Timestamp::from_millisecond(geo.built.unix_millis())
+            .map(|built| built.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d").to_string());
+        summary += &format!(", places by a map of {}", built.as_deref().unwrap_or("an unknown date"));
+    }
+    summary
 }
 
 /// Is this address, or alias, a `[[sender]]` of the file?

@@ -1,7 +1,9 @@
 //! Port 80: answers what the authority asks (http-01, RFC 8555 §8.3), and sends what is ours to https. Nothing else.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +28,12 @@ const CHALLENGE_PATH: &str = "/.well-known/acme-challenge/";
 /// What there is besides what begins with a token.
 const PAGES: [&str; 4] = ["/", "/robots.txt", "/favicon.ico", "/.well-known/security.txt"];
 const MAX_CONNECTIONS: usize = 256;
+/// Of one IPv4 address or one IPv6 network: nobody alone may keep the authority out.
+const MAX_CONNECTIONS_OF_ONE: usize = 16;
 /// For a request, and for a client to take its answer, which is a few hundred octets.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A connection is for a few requests; nobody needs one for longer.
-const LONGEST_CONNECTION: Duration = Duration::from_mins(1);
+/// A connection is for one request.
+const LONGEST_CONNECTION: Duration = Duration::from_secs(20);
 const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
 /// hyper takes no smaller buffer.
 const MAX_HEADER_OCTETS: usize = 8_192;
@@ -45,9 +49,9 @@ pub(crate) struct PlainDoor {
 
 impl PlainDoor {
     pub(crate) fn new(config: &Config, shown: Option<Arc<Shown>>) -> Self {
-        let base_urls = names::tracking_base_urls(config);
-        let secure = base_urls.into_iter().filter(|url| config.tracking.tls && url.starts_with("https://"));
-        Self { shown, hosts: secure.map(|url| (names::host_of(&url), url)).collect() }
+        let base_urls =
+            if config.tracking.tls { names::tracking_base_urls(&config.tracking) } else { vec![] };
+        Self { shown, hosts: base_urls.into_iter().map(|url| (names::host_of(&url), url)).collect() }
     }
 
     /// Until `shutdown`.
@@ -60,7 +64,8 @@ impl PlainDoor {
         let door = Arc::new(self);
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         // Bounded: a task lives no longer than its place.
-        let mut connections = JoinSet::new();
+        let mut connections: JoinSet<IpAddr> = JoinSet::new();
+        let mut of_each: HashMap<IpAddr, usize> = HashMap::new();
         let told = async {
             if shutdown.wait_for(|stop| *stop).await.is_err() {
                 std::future::pending::<()>().await;
@@ -71,16 +76,30 @@ impl PlainDoor {
             tokio::select! {
                 biased;
                 () = &mut told => break,
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => match ended {
+                    Ok(peer) => leave(&mut of_each, peer),
+                    // Whose it was is not known then; a panic here would be a bug.
+                    Err(error) => {
+                        tracing::error!(%error, "a connection of plain HTTP was dropped: the program has a bug there");
+                        of_each.clear();
+                    }
+                },
                 accepted = async {
                     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-                    Ok::<_, io::Error>((listener.accept().await?.0, place))
+                    Ok::<_, io::Error>((listener.accept().await?, place))
                 } => match accepted {
-                    Ok((stream, place)) => {
+                    Ok(((stream, peer), place)) => {
+                        let peer = network(peer.ip());
+                        let theirs = of_each.entry(peer).or_default();
+                        if *theirs >= MAX_CONNECTIONS_OF_ONE {
+                            continue;
+                        }
+                        *theirs += 1;
                         let door = door.clone();
                         connections.spawn(async move {
                             let _ = timeout(LONGEST_CONNECTION, door.converse(stream)).await;
                             drop(place);
+                            peer
                         });
                     }
                     Err(error) => {
@@ -106,6 +125,7 @@ impl PlainDoor {
             .header_read_timeout(PATIENCE)
             .max_buf_size(MAX_HEADER_OCTETS)
             .half_close(true)
+            .keep_alive(false)
             .title_case_headers(true);
         // What goes wrong is one client's, and says nothing to the operator.
         let _ = http.serve_connection(TokioIo::new(stream), service).await;
@@ -138,6 +158,24 @@ impl PlainDoor {
         let host = names::without_port(host).trim_start_matches('[').trim_end_matches(']');
         let host = host.strip_suffix('.').unwrap_or(host);
         self.hosts.iter().find(|(own, _)| own.eq_ignore_ascii_case(host)).map(|(_, base)| base.as_str())
+    }
+}
+
+fn leave(of_each: &mut HashMap<IpAddr, usize>, peer: IpAddr) {
+    if let Some(theirs) = of_each.get_mut(&peer) {
+        // Cleared after a panic, it may count less than there are.
+        *theirs = theirs.saturating_sub(1);
+        if *theirs == 0 {
+            of_each.remove(&peer);
+        }
+    }
+}
+
+/// An IPv4 address, or the /64 that one customer has.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
+        ip @ IpAddr::V4(_) => ip,
     }
 }
 

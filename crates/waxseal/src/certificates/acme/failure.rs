@@ -15,6 +15,8 @@ pub(crate) struct Failure {
     /// How long the authority wants us to wait.
     pub(super) wait: Option<Duration>,
     pub(super) concerns: Concerns,
+    /// It means nothing: the same may be tried at once (RFC 8555 §6.5).
+    pub(super) at_once: bool,
 }
 
 /// What a failure says about other names.
@@ -41,6 +43,7 @@ impl Failure {
                 hint: None,
                 wait: None,
                 concerns: Concerns::Name,
+                at_once: false,
             },
             other => Self::odd(&other.to_string(), answered),
         };
@@ -98,7 +101,7 @@ impl Failure {
             "serverInternal" => (Concerns::Authority, Some("it is tried again by itself".into())),
             _ => (Concerns::Name, None),
         };
-        Self { said: shown(&said, LONGEST), hint, wait: None, concerns }
+        Self { said: shown(&said, LONGEST), hint, wait: None, concerns, at_once: kind == "badNonce" }
     }
 
     fn transport(error: &TransportError) -> Self {
@@ -114,6 +117,7 @@ impl Failure {
             hint: Some(hint.into()),
             wait: None,
             concerns: Concerns::Authority,
+            at_once: false,
         }
     }
 
@@ -125,12 +129,13 @@ impl Failure {
             hint: Some("is `tls.directory` the URL of an ACME directory?".into()),
             wait: None,
             concerns: Concerns::Authority,
+            at_once: false,
         }
     }
 
     /// Something here went wrong, not there.
     pub(super) fn here(why: String, concerns: Concerns) -> Self {
-        Self { said: why, hint: None, wait: None, concerns }
+        Self { said: why, hint: None, wait: None, concerns, at_once: false }
     }
 }
 

@@ -19,6 +19,8 @@ use crate::config::AcmeConfig;
 const LONGEST_SLEEP: Duration = Duration::from_hours(1);
 /// For one certificate: a dozen requests and the authority's own time.
 const PATIENCE: Duration = Duration::from_mins(6);
+/// Each request is said three times already when its nonce is refused.
+const TRIES_AT_ONCE: u32 = 3;
 /// However short-lived a certificate is, and however wrong the clock: no more than one in this time.
 const BETWEEN_CERTIFICATES: Duration = Duration::from_hours(1);
 
@@ -140,9 +142,18 @@ impl Keeper {
     }
 
     async fn attempt(&self, name: &str) -> Result<Issued, Failure> {
-        let asking = async {
+        let once = || async {
             let account = account::account(&self.acme, &self.folder, &self.transport).await?;
             order::obtain(&account, &self.transport, name, self.acme.challenge, &self.shown).await
+        };
+        let asking = async {
+            let mut tries = 1;
+            loop {
+                match once().await {
+                    Err(failure) if failure.at_once && tries < TRIES_AT_ONCE => tries += 1,
+                    outcome => return outcome,
+                }
+            }
         };
         tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| {
             Err(Failure::here("the authority was not done in time".into(), Concerns::Authority))
