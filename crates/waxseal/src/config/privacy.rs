@@ -14,7 +14,8 @@ impl Resolving<'_> {
         let document = self.document;
         let root = &document.root;
         let mode = root.get("privacy.mode").and_then(TrackingMode::from_code);
-        let rules = document.privacy_rules.iter().filter_map(|section| self.rule(section, mode)).collect();
+        let rules: Vec<PrivacyRule> =
+            document.privacy_rules.iter().filter_map(|section| self.rule(section, mode)).collect();
         let keep_evidence = match root.get::<&str>("privacy.keep_evidence") {
             Some(_) => None,
             None => Some(root.get("privacy.keep_evidence")?),
@@ -23,6 +24,12 @@ impl Resolving<'_> {
             (root.get("privacy.keep_events"), root.get("privacy.keep_subjects"));
         self.times(keep_events, keep_subjects, keep_evidence);
         self.page();
+        let is_pseudonymous = |mode: TrackingMode| mode == TrackingMode::Pseudonymous;
+        if keep_evidence.is_some()
+            && (mode.is_some_and(is_pseudonymous) || rules.iter().any(|rule| is_pseudonymous(rule.mode)))
+        {
+            self.evidence_of_nobody();
+        }
         self.without_effect(mode);
         let _: &str = root.get("privacy.keep_bodies")?;
         Some(Privacy {
@@ -112,6 +119,16 @@ impl Resolving<'_> {
                 "a message without events is deleted, and its subject with it: shorten it",
             );
         }
+    }
+
+    /// What verdicts are made from holds the user agent.
+    fn evidence_of_nobody(&mut self) {
+        let Some(entry) = self.document.root.entry("privacy.keep_evidence") else { return };
+        let complaint = Complaint::new("evidence cannot be kept where a mode is \"pseudonymous\"")
+            .key(&entry.path)
+            .at(entry.span.clone(), "would keep the user agent")
+            .help("write keep_evidence = \"settling\"");
+        self.complaints.push(complaint);
     }
 
     /// What says how much is kept of something that is not kept at all.
