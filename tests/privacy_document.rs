@@ -1,4 +1,5 @@
 //! `docs/privacy.md` says of every column that there is what it is for, and how long it is kept.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -9,6 +9,7 @@ use crate::AddressPattern;
 use crate::throttle::LoginLimits;
 
 /// What the operator decided, resolved and checked before any port opens.
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the configuration file")]
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The name in our `Received` field.

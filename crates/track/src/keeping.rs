@@ -54,13 +54,13 @@ impl Keeping {
     pub(crate) fn keeps_any(&self, kind: Kind, message: RelayId, asked_not_to: bool, at: Timestamp) -> bool {
         let age = at.unix_millis().saturating_sub(made_at_millis(message));
         let is_old = u128::try_from(age).is_ok_and(|age| age > self.keep_events.as_millis());
-        match (self.modes.general, kind) {
-            (TrackingMode::Off, _) => false,
+        let of_no_use = match (self.modes.general, kind) {
+            (TrackingMode::Off, _) => true,
             // Of those who ask not to be tracked there is not even the day; and hygiene is for opens alone.
-            (TrackingMode::Hygiene, Kind::Click) => false,
-            (_, Kind::Open) if asked_not_to => false,
-            _ => !is_old,
-        }
+            (_, Kind::Open) => asked_not_to,
+            (mode, Kind::Click) => mode == TrackingMode::Hygiene,
+        };
+        !of_no_use && !is_old
     }
 
     /// Has one to know whose hit it is?
@@ -332,5 +332,75 @@ mod tests {
         assert!(keeping.depends_on_who());
         assert_eq!(keeping.mode(None, Some(1)), TrackingMode::Off);
         assert_eq!(Keeping::default().mode(None, Some(1)), TrackingMode::Full);
+    }
+
+    fn to(address: &str, n: u8) -> store::MessageRecord {
+        store::MessageRecord {
+            id: RelayId::new(at(SENT), [n; 10]),
+            accepted_at: at(SENT),
+            sender: "ana@example.com".to_owned(),
+            reverse_path: String::new(),
+            from: None,
+            subject: None,
+            message_id: None,
+            choice: envelope::Choice::BOTH,
+            choice_origin: store::ChoiceOrigin::Header,
+            pixel: true,
+            links_tracked: 1,
+            reasons: vec![],
+            parts: vec![],
+            recipients: vec![store::RecipientRecord {
+                index: 1,
+                address: address.to_owned(),
+                code: 250,
+                reply: String::new(),
+            }],
+            links: vec![],
+            upstream: String::new(),
+            code: 250,
+            reply: String::new(),
+            octets_in: 1,
+            octets_out: 1,
+            took_ms: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_went_to_the_journal_is_looked_at_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(store::SqliteStore::open(&folder.path().join("waxseal.db")).unwrap());
+        for record in [to("a@bund.example", 1), to("b@day.example", 2), to("c@example.net", 3)] {
+            store.record_message(record).await.unwrap();
+        }
+        let rule = |recipients, mode| ModeRule {
+            senders: vec![AddressPattern::Anyone],
+            recipients: vec![AddressPattern::parse(recipients).unwrap()],
+            mode,
+        };
+        let rules =
+            vec![rule("*@bund.example", TrackingMode::Off), rule("*@day.example", TrackingMode::Hygiene)];
+        let screening = Screening {
+            surroundings: Surroundings::new(store.clone()),
+            store: store.clone(),
+            keeping: Keeping {
+                modes: TrackingModes { rules, ..TrackingModes::default() },
+                ..Keeping::default()
+            },
+            clock: Arc::new(envelope::ManualClock::new(at(OPENED))),
+        };
+        let hit = |n| placeless(Event { message: to("", n).id, ..event(EventKind::Open, Verdict::Human) });
+        assert_eq!(screening.screen(hit(1)).await.unwrap(), None);
+        for _ in 0..2 {
+            assert_eq!(screening.screen(hit(2)).await.unwrap(), None);
+            assert_eq!(store::Privacy::last_opens(&*store, hit(2).message).await.unwrap().len(), 1);
+        }
+        assert_eq!(screening.screen(hit(3)).await.unwrap(), Some(hit(3)));
+        assert_eq!(screening.screen(hit(4)).await.unwrap(), None, "nobody knows whose it is");
+        let bounce = Event { kind: EventKind::Bounce, ..hit(1) };
+        assert_eq!(
+            screening.screen(bounce.clone()).await.unwrap(),
+            Some(bounce),
+            "only hits are anybody's doing"
+        );
     }
 }

@@ -168,11 +168,9 @@ async fn queued_for(config: &Config, address: &str) -> Result<Vec<QueuedMessage>
 }
 
 fn mailbox(text: &str) -> Result<String, Failure> {
-    match Mailbox::parse(text.trim()) {
-        Ok(mailbox) => Ok(mailbox.as_str().to_owned()),
-        Err(_) => {
-            let error = anyhow!("{text:?} is not a mail address; write it like this: bo@example.net");
-            Err(Failure::new(exit::USAGE, error))
-        }
+    if let Ok(mailbox) = Mailbox::parse(text.trim()) {
+        return Ok(mailbox.as_str().to_owned());
     }
+    let error = anyhow!("{text:?} is not a mail address; write it like this: bo@example.net");
+    Err(Failure::new(exit::USAGE, error))
 }

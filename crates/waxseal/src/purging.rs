@@ -157,3 +157,105 @@ pub(crate) async fn command(args: &PurgeArgs) -> Outcome {
     );
     Ok(exit::OK)
 }
+
+#[cfg(test)]
+mod tests {
+    use envelope::{ManualClock, RelayId};
+    use store::{Event, EventKind, SqliteStore};
+
+    use super::*;
+
+    const DAYS: u64 = 24;
+
+    fn terms() -> Terms {
+        Terms {
+            events: Duration::from_hours(DAYS * 30),
+            subjects: Duration::from_hours(DAYS * 7),
+            evidence: Duration::from_hours(DAYS * 90),
+        }
+    }
+
+    #[test]
+    fn the_terms_count_from_now() {
+        let now = Timestamp::from_unix_millis(1_795_508_461_123);
+        let keep = terms().at(now);
+        let day = 86_400_000;
+        assert_eq!(keep.events.unix_millis(), now.unix_millis() - 30 * day);
+        assert_eq!(keep.subjects.unix_millis(), now.unix_millis() - 7 * day);
+        assert_eq!(keep.evidence, keep.events, "no evidence without its event");
+        assert_eq!(
+            terms().at(Timestamp::from_unix_millis(1)).events.unix_millis(),
+            0,
+            "no clock is too early"
+        );
+    }
+
+    #[tokio::test]
+    async fn at_the_start_what_is_over_its_time_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("waxseal.db")).unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_millis(1_795_508_461_123)));
+        let event = |n: u8, days: u64| {
+            let at = clock.now().plus(Duration::from_hours(DAYS * days));
+            let (id, message) = (RelayId::new(at, [n; 10]), RelayId::new(at, [n + 100; 10]));
+            let kind = EventKind::Refusal;
+            let (recipient, link, about, judgement) = (None, None, None, None);
+            let (device, place, address, user_agent) = (None, None, None, None);
+            let evidence = "{}".to_owned();
+            Event {
+                id,
+                at,
+                kind,
+                message,
+                recipient,
+                link,
+                about,
+                judgement,
+                device,
+                place,
+                address,
+                user_agent,
+                evidence,
+            }
+        };
+        for (n, days) in [(1, 0), (2, 5), (3, 29)] {
+            store.record_event(event(n, days)).await.unwrap();
+        }
+        clock.advance(Duration::from_hours(DAYS * 36));
+        let (stop, shutdown) = watch::channel(false);
+        let purging = Purging {
+            store: Arc::new(store.clone()),
+            clock: clock.clone(),
+            terms: terms(),
+            spool: folder.path().to_owned(),
+        };
+        let running = tokio::spawn(purging.run(shutdown));
+        for _ in 0..500 {
+            if store.recent_events(9).await.unwrap().len() == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let left = store.recent_events(9).await.unwrap();
+        assert_eq!(left.len(), 1);
+        assert!(terms().at(clock.now()).events < left[0].event.at);
+        stop.send_replace(true);
+        running.await.unwrap();
+    }
+
+    #[test]
+    fn set_aside_files_grow_old_too() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["0000000001.damaged", "0000000002.refused", "0000000003.journal", "queue.db"] {
+            std::fs::write(folder.path().join(name), "x").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("old.damaged")).unwrap();
+        let aside = |older_than, dry_run| purge_set_aside(folder.path(), older_than, dry_run);
+        assert_eq!(aside(Duration::from_hours(1), false), 0, "nothing is an hour old");
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(aside(Duration::from_millis(1), true), 2);
+        assert_eq!(aside(Duration::from_millis(1), false), 2);
+        let left = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!((aside(Duration::from_millis(1), false), left), (0, 3));
+    }
+}

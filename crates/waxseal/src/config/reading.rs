@@ -208,9 +208,10 @@ fn scalar(key: &Key, value: &DeValue<'_>) -> Result<Value, Wrong> {
 fn from_text(key: &Key, text: &str) -> Result<Value, Wrong> {
     match &key.kind {
         Kind::Octets(least) => units::octets(key, text, *least).map(Value::Number),
-        Kind::Period(least, most) => units::period(key, text, *least, *most).map(Value::Period),
         Kind::WordOrPeriod(word, ..) if text == *word => Ok(Value::Word(word)),
-        Kind::WordOrPeriod(_, least, most) => units::period(key, text, *least, *most).map(Value::Period),
+        Kind::Period(least, most) | Kind::WordOrPeriod(_, least, most) => {
+            units::period(key, text, *least, *most).map(Value::Period)
+        }
         Kind::Word(..) => word(key, text).map(Value::Word),
         Kind::Hostname => forms::hostname(text).map(Value::Text),
         Kind::Host => forms::host(text).map(Value::Text),

@@ -134,7 +134,7 @@ fn next(text: &str, from: usize, forms: &[String]) -> Option<(usize, usize)> {
 
 /// Does it begin and end where an address can?
 fn is_whole(text: &str, start: usize, end: usize) -> bool {
-    let (before, behind) = (text[..start].as_bytes(), &text.as_bytes()[end..]);
+    let (before, behind) = (&text.as_bytes()[..start], &text.as_bytes()[end..]);
     // RFC 5322 atext, but for what also stands around an address in texts and links: = / ' & ? and the like.
     let goes_on = |octet: &u8| octet.is_ascii_alphanumeric() || b"._+-~%".contains(octet) || *octet >= 0x80;
     // `%3Dbo%40…`: what is encoded before it ends in two digits.
