@@ -525,7 +525,11 @@ impl Conversation {
         let mut trace = received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at);
         // Where each recipient gets a copy, each copy gets its own.
         if rewritten.is_tracked() && !self.makes_copies(submission) {
-            trace.extend(self.relay.about_field(submission.id, submission.token_recipient()));
+            trace.extend(self.relay.about_field(
+                &submission.sender,
+                submission.id,
+                submission.token_recipient(),
+            ));
         }
         trace
     }

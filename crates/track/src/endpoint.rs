@@ -160,7 +160,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 512,
-            max_connections_per_address: 64,
+            max_connections_per_address: 128,
             max_requests_per_connection: 1_000,
             max_header_octets: 32_768,
             max_recordings: 1_024,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use envelope::{RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use tokio::time::timeout;
 
 use crate::sqlite::event_log;
 use crate::sqlite::known_keys::KnownKeys;
@@ -16,7 +17,6 @@ use crate::{
     Event, EventKind, SqliteStore, StoreError, Suppression, SuppressionFilter, SuppressionReason,
     Suppressions, Unsubscription, suppression_key,
 };
-use tokio::time::timeout;
 
 /// Senders and addresses as `suppression_key` writes them. A sender of `*` is all of them: no address is called so.
 pub(crate) const SCHEMA: &str = "

@@ -49,9 +49,9 @@ pub(crate) struct PlainDoor {
 
 impl PlainDoor {
     pub(crate) fn new(config: &Config, shown: Option<Arc<Shown>>) -> Self {
-        let base_urls = names::tracking_base_urls(config);
-        let secure = base_urls.into_iter().filter(|url| config.tracking.tls && url.starts_with("https://"));
-        Self { shown, hosts: secure.map(|url| (names::host_of(&url), url)).collect() }
+        let base_urls =
+            if config.tracking.tls { names::tracking_base_urls(&config.tracking) } else { vec![] };
+        Self { shown, hosts: base_urls.into_iter().map(|url| (names::host_of(&url), url)).collect() }
     }
 
     /// Until `shutdown`.

@@ -82,7 +82,7 @@ fn of_files(config: &Config, pair: &Pair, now: Timestamp) -> Vec<Finding> {
         findings.push(Finding::note(KEY, format!("the certificate ends on {until}")));
     }
     if config.tracking.tls {
-        for host in names::tracking(config).iter().filter(|host| !pair.covers(host)) {
+        for host in names::tracking(&config.tracking).iter().filter(|host| !pair.covers(host)) {
             findings.push(Finding::mistake(
                 KEY,
                 format!("the certificate is not for {host}, where pixels and links point"),

@@ -173,13 +173,13 @@ impl Resolving<'_> {
                 "under [server], write hostname = \"relay.example.com\", a name that the world knows",
             );
         }
-        let host = names::host_of(&tracking.base_url);
-        if tracking.tls && !names::is_public(&host) {
+        let hosts = if tracking.tls { names::tracking(tracking) } else { vec![] };
+        for host in hosts.iter().filter(|host| !names::is_public(host)) {
             self.at(
                 root,
-                "tracking.base_url",
-                "no authority vouches for this host",
-                "not a name that the world knows",
+                if *host == names::host_of(&tracking.base_url) { "tracking.base_url" } else { "tls.mode" },
+                "no authority vouches for the host of a base_url",
+                &format!("{host} is not a name that the world knows"),
                 "use a name like t.example.com, or mode = \"self-signed\" for a test",
             );
         }
