@@ -7,8 +7,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use harness::certificates::Authority;
 use harness::client::Client;
 use harness::http;
+use harness::login_relay::with_both_doors;
 use harness::provider::{Behaviour, Provider, Script};
 use harness::{Relay, eventually, free_address, open_listener, plain_upstream};
 
@@ -230,6 +232,156 @@ async fn term_lets_what_is_under_way_finish() {
     assert!(busy.reply().starts_with("250"), "the provider's 250");
     assert_eq!(provider.received().len(), 1);
     assert_eq!(relay.ended(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_transaction_does_not_hold_up_the_end() {
+    let provider = Provider::start(Script::default()).await;
+    for (delivery, last) in [("", "MAIL"), ("", "RCPT"), ("delivery = \"queue\"\n", "RCPT")] {
+        let relay =
+            Relay::start_with(|smtp| open_listener(smtp) + &plain_upstream(provider.address) + delivery);
+        let mut open = Client::greeted(relay.smtp);
+        assert!(open.say("MAIL FROM:<ana@example.com>").starts_with("250"));
+        if last == "RCPT" {
+            assert!(open.say("RCPT TO:<jo@example.net>").starts_with("250"));
+        }
+        let began = Instant::now();
+        relay.signal("TERM");
+        assert!(open.reply().starts_with("421 4.3.2"), "{delivery} {last}");
+        // The client does not even close.
+        assert_eq!(relay.ended(), 0);
+        assert!(began.elapsed() < Duration::from_secs(8), "{delivery} {last}: {:?}", began.elapsed());
+        drop(open);
+    }
+    assert!(provider.received().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_behind_starttls_in_clear_is_never_obeyed() {
+    let provider = Provider::start(Script::default()).await;
+    let authority = Authority::new();
+    let rest = plain_upstream(provider.address);
+    let (relay, _, _) = with_both_doors(&authority, "", &rest);
+    let hello = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03";
+    for injected in [
+        &b"EHLO evil\r\nMAIL FROM:<eve@example.org>\r\nRCPT TO:<jo@example.net>\r\nDATA\r\nevil\r\n.\r\n"[..],
+        b"R",
+        b"RSET\r\n",
+        hello,
+        b"AUTH PLAIN AGFuYUBleGFtcGxlLmNvbQBjb3JyZWN0IGhvcnNl\r\n",
+    ] {
+        for at_once in [true, false] {
+            let mut client = Client::greeted(relay.smtp);
+            if at_once {
+                client.send(&[b"STARTTLS\r\n", injected].concat());
+                assert!(client.reply().starts_with("220 "));
+            } else {
+                assert!(client.say("STARTTLS").starts_with("220 "));
+                client.send(injected);
+            }
+            client.end_of_sending();
+            let rest = client.rest();
+            // At most an alert of TLS: no reply in clear.
+            let is_reply = rest.lines().any(|line| line.as_bytes().first().is_some_and(u8::is_ascii_digit));
+            assert!(!is_reply, "{}, {at_once}: {rest:?}", injected.escape_ascii());
+        }
+    }
+    assert!(provider.received().is_empty());
+    assert!(Client::greeted(relay.smtp).say("NOOP").starts_with("250"));
+}
+
+/// Sends an octet a second within DATA until it is told to go; what it was told.
+fn dribbling(relay: std::net::SocketAddr, most_seconds: u64) -> std::thread::JoinHandle<String> {
+    let mut client = Client::greeted(relay);
+    for line in ["MAIL FROM:<ana@example.com>", "RCPT TO:<jo@example.net>"] {
+        assert!(client.say(line).starts_with("250"));
+    }
+    assert!(client.say("DATA").starts_with("354"));
+    std::thread::spawn(move || {
+        for _ in 0..most_seconds {
+            if let Some(reply) = client.reply_within(Duration::from_secs(1)) {
+                return reply;
+            }
+            if !client.try_send(b"x") {
+                return client.reply();
+            }
+        }
+        "never".to_owned()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_dribbles_within_data_keeps_nobody_from_sending() {
+    let provider = Provider::start(Script::default()).await;
+    let relay = Relay::start_with(|smtp| {
+        open_listener(smtp)
+            + &plain_upstream(provider.address)
+            + "[limits]\nmessage_size = \"80KB\"\nin_flight = \"160KB\"\nconnections_per_address = 50\n"
+    });
+    let dribblers: Vec<_> = (0..12).map(|_| dribbling(relay.smtp, 60)).collect();
+    std::thread::sleep(Duration::from_secs(2));
+    let began = Instant::now();
+    let reply = Client::greeted(relay.smtp).mail(&["jo@example.net"], TRACKED);
+    assert!(reply.starts_with("250"), "{reply}");
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(provider.received().len(), 1);
+    drop(relay);
+    for dribbler in dribblers {
+        dribbler.join().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes three minutes: just e2e"]
+async fn who_dribbles_within_data_is_shown_the_door() {
+    let provider = Provider::start(Script::default()).await;
+    let relay = Relay::start(provider.address);
+    let began = Instant::now();
+    let told = dribbling(relay.smtp, 300).join().unwrap();
+    assert!(told.starts_with("421 4.4.2"), "{told}");
+    assert!((150..240).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!(provider.received().is_empty());
+    assert!(Client::greeted(relay.smtp).mail(&["jo@example.net"], TRACKED).starts_with("250"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_of_ours_is_its_owners_alone_whatever_the_umask_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let provider = Provider::start(Script::default()).await;
+    let relay = Relay::start_with_umask("000", |smtp| {
+        open_listener(smtp) + &plain_upstream(provider.address) + "delivery = \"queue\"\n"
+    });
+    let large = [TRACKED, &b"<p>0123456789</p>\r\n".repeat(80_000)].concat();
+    for mail in [TRACKED, &large] {
+        assert!(Client::greeted(relay.smtp).mail(&["jo@example.net"], mail).starts_with("250"));
+    }
+    eventually("both", || (provider.received().len() == 2).then_some(()));
+    let text = String::from_utf8(provider.received()[0].content.clone()).unwrap();
+    let link = text.split('"').find(|piece| piece.contains("/c/")).unwrap().to_owned();
+    // One in the journal.
+    let locker = rusqlite::Connection::open(relay.path("waxseal.db")).unwrap();
+    locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    assert_eq!(http::get(relay.tracking, &link).status, 302);
+    let mut seen = 0;
+    let mut folders = vec![relay.folder.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            // The test's own.
+            if path.ends_with("waxseal.toml") {
+                continue;
+            }
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            let expected = if path.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode, expected, "{}", path.display());
+            seen += 1;
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    assert!(seen >= 8, "{seen}");
+    locker.execute_batch("ROLLBACK").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

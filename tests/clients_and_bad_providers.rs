@@ -262,7 +262,7 @@ struct Server<'a> {
     sends_back: &'a str,
 }
 
-async fn a_server_keeps_what_is_refused_for_now(provider: &Provider, relay: &LoginRelay, server: Server<'_>) {
+fn a_server_keeps_what_is_refused_for_now(provider: &Provider, relay: &LoginRelay, server: Server<'_>) {
     for (number, (place, behaviour, told, has)) in misdeeds().into_iter().enumerate() {
         let case = format!("{place} {behaviour:?}");
         if matches!(place, "CONNECT" | "EHLO") {
@@ -321,7 +321,7 @@ async fn postfix_as_a_satellite() {
         keeps: "status=deferred",
         sends_back: "status=bounced",
     };
-    a_server_keeps_what_is_refused_for_now(&provider, &relay, server).await;
+    a_server_keeps_what_is_refused_for_now(&provider, &relay, server);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -341,5 +341,5 @@ async fn exim_with_a_smarthost() {
         keeps: " == ",
         sends_back: " ** ",
     };
-    a_server_keeps_what_is_refused_for_now(&provider, &relay, server).await;
+    a_server_keeps_what_is_refused_for_now(&provider, &relay, server);
 }

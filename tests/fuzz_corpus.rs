@@ -52,6 +52,11 @@ fn survey() {
     run(3);
 }
 
+#[test]
+fn token() {
+    run(4);
+}
+
 fn run(number: usize) {
     let (name, target) = TARGETS[number];
     let seeds = seeds(name);

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use envelope::{Credentials, ForwardPath, MailParameters, Mailbox, ReversePath};
 use harness::certificates::Authority;
 use harness::client::Client;
+use harness::login_relay::with_both_doors;
 use harness::provider::{Provider, Script};
 use harness::{Relay, binary, free_address, plain_upstream, run_to_end};
 use rustls::pki_types::CertificateDer;
@@ -60,22 +61,8 @@ async fn send_content(connection: &mut Connection, from: &str, content: &[u8]) -
     connection.content(b"", content).await.unwrap().to_string()
 }
 
-/// A relay with a 465 and a 587 of its own, whose certificate is from `authority`.
 fn relay(authority: &Authority, rest: &str) -> (Relay, u16, u16) {
-    let folder = tempfile::tempdir().unwrap();
-    let (implicit, starttls, tracking) = (free_address(), free_address(), free_address());
-    let (certificate, key) = authority.issue("localhost");
-    std::fs::write(folder.path().join("cert.pem"), certificate).unwrap();
-    std::fs::write(folder.path().join("key.pem"), key).unwrap();
-    std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-    let config = format!(
-        "[[smtp]]\nlisten = \"{implicit}\"\ntls = \"implicit\"\n[[smtp]]\nlisten = \"{starttls}\"\ntls = \"starttls\"\n\
-         [tls]\nmode = \"files\"\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\
-         [tracking]\nbase_url = \"http://{tracking}\"\nlisten = \"{tracking}\"\ndefaults = {{ opens = true, links = true }}\n\
-         [store]\nurl = \"sqlite:waxseal.db\"\nspool = \"spool\"\nsigning_key_file = \"links.key\"\n{rest}"
-    );
-    std::fs::write(folder.path().join("waxseal.toml"), config).unwrap();
-    (Relay::start_in(folder, starttls, tracking), implicit.port(), starttls.port())
+    with_both_doors(authority, "", rest)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -336,3 +336,60 @@ async fn the_list_is_kept_by_hand_too() {
     said(&run_to_end(import, b"max@example.net\n"));
     assert_eq!(suppressed(&relay).len(), 3);
 }
+
+/// Queued mail is refused too, and its sender hears that it was we who did.
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_waits_for_one_who_unsubscribed_comes_back() {
+    let refuses = [("MAIL".to_owned(), harness::provider::Behaviour::Say("451 4.3.0 later"))];
+    let provider = Provider::start(Script { at: refuses.into(), ..Script::default() }).await;
+    let queue = "delivery = \"queue\"\nretry = { first = \"1s\", longest = \"1s\", give_up = \"1h\" }\n";
+    let relay = relay(provider.address, "", queue);
+    let mut client = Client::greeted(relay.smtp);
+    assert!(client.mail(&["jo@example.net", "kim@example.net"], &mail("")).starts_with("250"));
+    said(&relay.command(&[
+        "suppress",
+        "add",
+        "jo@example.net",
+        "--sender",
+        "ana@example.com",
+        "--reason",
+        "unsubscribed",
+    ]));
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    provider.does("MAIL", None);
+    eventually("both mails", || (provider.received().len() == 2).then_some(()));
+    let received = provider.received();
+    let to = |address: &str| received.iter().find(|mail| mail.recipients == [address]).unwrap();
+    assert!(String::from_utf8_lossy(&to("kim@example.net").content).contains("see</a>"));
+    let told = to("ana@example.com");
+    let text = String::from_utf8(told.content.clone()).unwrap();
+    assert_eq!(told.reverse_path, "");
+    for expected in ["Status: 5.7.1", "Action: failed", "jo@example.net", "has unsubscribed from your mail"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(!text.contains("127.0.0.1 said") && !text.contains("Remote-MTA"), "{text}");
+    eventually("the record says so", || {
+        let recipients = relay.json("messages").remove(0)["recipients"].clone();
+        (recipients[0]["code"] == 550 && recipients[1]["code"] == 250).then_some(())
+    });
+}
+
+/// A client nobody here wrote does what mail programs do, in the two forms of RFC 8058.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs curl"]
+async fn curl_unsubscribes() {
+    let provider = Provider::start(Script::default()).await;
+    let relay = relay(provider.address, "add = \"always\"", "");
+    let mut client = Client::greeted(relay.smtp);
+    for (address, form) in [("jo@example.net", "--data"), ("kim@example.net", "--form")] {
+        assert!(client.mail(&[address], &mail("")).starts_with("250"));
+        let path = one_click(&provider.received().pop().unwrap().content).unwrap();
+        let url = format!("http://{}{path}", relay.tracking);
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["--silent", "--show-error", "--noproxy", "*", "--include", form, CLICK, &url]);
+        let answer = said(&run_to_end(curl, b""));
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && !answer.contains("Location:"), "{answer}");
+        assert!(client.mail(&[address], &mail("")).starts_with("550 5.7.1"));
+        client.say("RSET");
+    }
+}

@@ -64,13 +64,6 @@ enum What {
     Queue,
     /// Pixels and redirects, beside nginx and a Fastify tracker; needs nginx, node and two cores
     Pixel,
-    /// A tracking endpoint for `pixel`, in a process of its own
-    #[command(hide = true)]
-    ServePixel {
-        /// Record each event in a store
-        #[arg(long)]
-        record: bool,
-    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -84,11 +77,10 @@ fn main() -> anyhow::Result<()> {
             Some(What::Idle { connections }) => endurance::idle(&cli.binary, connections).await,
             Some(What::Soak { count }) => endurance::soak(&cli.binary, count).await,
             Some(What::Queue) => queue::measure(cli.messages, cli.rounds).await,
-            Some(What::Pixel) => pixel::measure(cli.rounds).await,
-            Some(What::ServePixel { record }) => pixel::serve(record).await,
+            Some(What::Pixel) => pixel::measure(&cli.binary, cli.rounds).await,
             None => {
                 relay::measure(&cli.binary, cli.messages, cli.rounds).await?;
-                pixel::measure(cli.rounds).await
+                pixel::measure(&cli.binary, cli.rounds).await
             }
         }
     })

@@ -1,26 +1,22 @@
-use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use envelope::{RelayId, SystemClock, Timestamp};
+use envelope::{RelayId, Timestamp};
 use seal::{Keys, LINK_PATH, PIXEL_PATH, Recipient};
-use store::{Journal, Recorder, SqliteStore, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use track::{Endpoint, Limits};
+use tokio::net::TcpStream;
 
 use crate::latencies::{Latencies, median};
-use crate::rival::{Rival, Server};
+use crate::rival::{Rival, SECRET, Server};
 
 const CONNECTIONS: usize = 64;
 /// Messages that each connection asks about in turn.
 const MESSAGES: usize = 100;
 const ROUND: Duration = Duration::from_secs(3);
-const SECRET: [u8; 32] = [7; 32];
+const REQUESTS_OF_A_CONNECTION: usize = 999;
 const TARGET: &str = "https://example.com/page?a=1";
 /// The load has one core and each server, in turn, the other.
 const LOAD_CORE: usize = 0;
@@ -44,14 +40,14 @@ struct Figures {
 }
 
 /// Pixels and redirects a second: ours, nginx's, and a Fastify tracker's, all on the same core, in turn.
-pub(crate) async fn measure(rounds: usize) -> anyhow::Result<()> {
+pub(crate) async fn measure(binary: &Path, rounds: usize) -> anyhow::Result<()> {
     stay_on(LOAD_CORE)?;
     for (asked, name) in [(Asked::Pixel, "The pixel"), (Asked::Link, "The redirect")] {
         let mut figures = vec![Vec::new(); Rival::ALL.len()];
         for _ in 0..rounds {
             for (rival, figures) in Rival::ALL.into_iter().zip(&mut figures) {
                 // Anew each time: nobody profits or suffers from what others left.
-                let server = Server::start(rival, SERVER_CORE).await?;
+                let server = Server::start(rival, SERVER_CORE, binary).await?;
                 ask(server.address, asked, ROUND / 6).await?;
                 let before = server.processor_time()?;
                 let mut latencies = ask(server.address, asked, ROUND).await?;
@@ -110,43 +106,6 @@ fn stay_on(core: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The tracking endpoint until its standard input ends; prints its address first.
-pub(crate) async fn serve(record: bool) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("{}", listener.local_addr()?);
-    std::io::stdout().flush()?;
-    let recorder = if record {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("bench.db"))?);
-        Some(Arc::new(Recorder::new(store, Journal::open(&folder.path().join("spool"))?)))
-    } else {
-        None
-    };
-    // As nginx is configured here too. What one address may have recorded is counted all the same.
-    let many = track::Quota { requests: u32::MAX, per: Duration::from_mins(1) };
-    let limits = Limits {
-        max_requests_per_connection: u32::MAX,
-        per_address: Some(many),
-        per_url: Some(many),
-        ..Limits::default()
-    };
-    let endpoint = Endpoint {
-        limits,
-        ..Endpoint::new(Arc::new(Keys::generate(SECRET)), recorder.clone(), Arc::new(SystemClock))
-    };
-    let (_stop, stopping) = watch::channel(false);
-    let mut input = tokio::io::stdin();
-    tokio::select! {
-        served = track::serve(listener, None, Arc::new(endpoint), stopping) => served?,
-        _ = input.read_u8() => {}
-    }
-    if let Some(recorder) = recorder {
-        let figures = recorder.figures();
-        ensure!(figures.left_out + figures.lost == 0, "not all was recorded: {figures:?}");
-    }
-    Ok(())
-}
-
 async fn ask(server: SocketAddr, asked: Asked, round: Duration) -> anyhow::Result<Latencies> {
     let began = Instant::now();
     let askers: Vec<_> = (0..CONNECTIONS)
@@ -167,16 +126,23 @@ async fn one_connection(
     until: Instant,
 ) -> anyhow::Result<Vec<Duration>> {
     let requests = requests(number, asked)?;
-    let mut stream = TcpStream::connect(server).await?;
-    stream.set_nodelay(true)?;
+    let mut stream = None;
     let (mut answer, mut each) = (vec![0; 8_192], Vec::new());
     // All answers to the same question are of the same length.
     let mut whole = usize::MAX;
-    for request in requests.iter().cycle() {
+    for (asked_before, request) in requests.iter().cycle().enumerate() {
         let begun = Instant::now();
         if begun >= until {
             break;
         }
+        // nginx's own limit, and ours: the last request would have another answer.
+        if asked_before % REQUESTS_OF_A_CONNECTION == 0 {
+            drop(stream.take());
+            let fresh = TcpStream::connect(server).await?;
+            fresh.set_nodelay(true)?;
+            stream = Some(fresh);
+        }
+        let Some(stream) = &mut stream else { break };
         stream.write_all(request).await?;
         let mut length = 0;
         while length < whole {

@@ -1,10 +1,12 @@
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use seal::Keys;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
@@ -36,6 +38,9 @@ impl Rival {
     }
 }
 
+/// What our tokens are signed with.
+pub(crate) const SECRET: [u8; 32] = [7; 32];
+
 /// A server in a process of its own, all its threads on one core. Ended when this is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -45,18 +50,14 @@ pub(crate) struct Server {
 
 impl Server {
     /// On `core`, which the load must not use.
-    pub(crate) async fn start(rival: Rival, core: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn start(rival: Rival, core: usize, binary: &Path) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new("taskset");
         command.args(["-c", &core.to_string()]);
         match rival {
             Rival::Nginx => return nginx(command, folder).await,
-            Rival::Keys | Rival::Waxseal => {
-                command.arg(std::env::current_exe()?).arg("serve-pixel");
-                if rival == Rival::Waxseal {
-                    command.arg("--record");
-                }
-            }
+            Rival::Keys => return waxseal(command, folder, binary, &["--without-store"]).await,
+            Rival::Waxseal => return waxseal(command, folder, binary, &[]).await,
             Rival::Fastify => {
                 let tracker = Path::new(env!("CARGO_MANIFEST_DIR")).join("fastify").join("tracker.js");
                 command.arg("node").arg(tracker).arg(folder.path().join("hits.db"));
@@ -84,6 +85,39 @@ impl Server {
     }
 }
 
+/// The real binary, as it is configured by itself, but for what one address may have recorded.
+async fn waxseal(
+    mut command: Command,
+    folder: TempDir,
+    binary: &Path,
+    args: &[&str],
+) -> anyhow::Result<Server> {
+    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let config = format!(
+        "[tracking]\nbase_url = \"http://{address}\"\nlisten = \"{address}\"\n\
+         [store]\nurl = \"sqlite:waxseal.db\"\nspool = \"spool\"\nsigning_key_file = \"links.key\"\n\
+         [limits]\ntracking_per_ip = {{ requests = 1000000000 }}\ntracking_per_url = {{ requests = 1000000000 }}\n"
+    );
+    std::fs::write(folder.path().join("waxseal.toml"), config)?;
+    let mut keys = std::fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(&mut keys, 0o600);
+    let mut keys = keys.write(true).create_new(true).open(folder.path().join("links.key"))?;
+    keys.write_all(Keys::generate(SECRET).to_text().as_bytes())?;
+    let binary = std::fs::canonicalize(binary)
+        .with_context(|| format!("no binary at {}: cargo build --release first", binary.display()))?;
+    let log = folder.path().join("log");
+    command.arg(binary).args(["run", "--only", "track", "-c", "waxseal.toml"]).args(args);
+    command.current_dir(folder.path()).stdin(Stdio::null()).stderr(std::fs::File::create(&log)?);
+    let mut child = command.kill_on_drop(true).spawn().context("cannot run taskset")?;
+    let began = Instant::now();
+    while !std::fs::read_to_string(&log)?.contains("ready") {
+        let ended = child.try_wait()?.is_some() || began.elapsed() > Duration::from_secs(10);
+        ensure!(!ended, "waxseal is not ready: {}", std::fs::read_to_string(&log)?);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(Server { address, child, _folder: folder })
+}
+
 async fn nginx(mut command: Command, folder: TempDir) -> anyhow::Result<Server> {
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let mut config = "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log error.log crit;\n\
@@ -94,7 +128,7 @@ async fn nginx(mut command: Command, folder: TempDir) -> anyhow::Result<Server> 
     }
     let _ = write!(
         config,
-        "access_log access.log;\nkeepalive_requests 1000000000;\nserver {{\nlisten {address};\n\
+        "access_log access.log;\nserver {{\nlisten {address};\n\
          location /o/ {{ empty_gif; }}\nlocation /c/ {{ return 302 https://example.com/page?a=1; }}\n}}\n}}\n"
     );
     std::fs::write(folder.path().join("nginx.conf"), config)?;

@@ -37,6 +37,24 @@ impl Client {
         self.stream.get_mut().write_all(octets).unwrap();
     }
 
+    /// False when the other side is gone.
+    pub fn try_send(&mut self, octets: &[u8]) -> bool {
+        self.stream.get_mut().write_all(octets).is_ok()
+    }
+
+    /// Nothing more comes from here.
+    pub fn end_of_sending(&mut self) {
+        let _ = self.stream.get_mut().shutdown(std::net::Shutdown::Write);
+    }
+
+    /// The next reply, if it begins within that time.
+    pub fn reply_within(&mut self, time: std::time::Duration) -> Option<String> {
+        self.stream.get_mut().set_read_timeout(Some(time)).unwrap();
+        let begins = self.stream.fill_buf().is_ok();
+        self.stream.get_mut().set_read_timeout(Some(PATIENCE)).unwrap();
+        begins.then(|| self.reply())
+    }
+
     /// The next reply; empty at the end of the connection.
     pub fn reply(&mut self) -> String {
         let mut reply = String::new();

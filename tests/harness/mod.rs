@@ -71,6 +71,26 @@ impl Relay {
 
     /// `rest` gets the mail port and gives all of the file but `[tracking]` and `[store]`.
     pub fn start_with(rest: impl FnOnce(SocketAddr) -> String) -> Self {
+        let (folder, smtp, tracking) = Self::prepared(rest);
+        Self::start_in(folder, smtp, tracking)
+    }
+
+    /// The same, with files made as this umask has it.
+    pub fn start_with_umask(umask: &str, rest: impl FnOnce(SocketAddr) -> String) -> Self {
+        let (folder, smtp, tracking) = Self::prepared(rest);
+        let waxseal = binary();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]).arg(waxseal.get_program());
+        for (name, value) in waxseal.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Self::start_by(command, folder, smtp, tracking, &[])
+    }
+
+    fn prepared(rest: impl FnOnce(SocketAddr) -> String) -> (tempfile::TempDir, SocketAddr, SocketAddr) {
         let folder = tempfile::tempdir().unwrap();
         let (smtp, tracking) = (free_address(), free_address());
         let config = format!(
@@ -79,7 +99,7 @@ impl Relay {
             rest(smtp)
         );
         std::fs::write(folder.path().join("waxseal.toml"), config).unwrap();
-        Self::start_in(folder, smtp, tracking)
+        (folder, smtp, tracking)
     }
 
     pub fn start_in(folder: tempfile::TempDir, smtp: SocketAddr, tracking: SocketAddr) -> Self {
@@ -93,7 +113,17 @@ impl Relay {
         tracking: SocketAddr,
         args: &[&str],
     ) -> Self {
-        let mut child = binary()
+        Self::start_by(binary(), folder, smtp, tracking, args)
+    }
+
+    fn start_by(
+        mut command: Command,
+        folder: tempfile::TempDir,
+        smtp: SocketAddr,
+        tracking: SocketAddr,
+        args: &[&str],
+    ) -> Self {
+        let mut child = command
             .args(["run", "-c", "waxseal.toml"])
             .args(args)
             .current_dir(folder.path())

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// One mail as the provider got it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Received {
     pub reverse_path: String,
     pub recipients: Vec<String>,
@@ -158,13 +158,7 @@ async fn talk(
 ) -> std::io::Result<()> {
     let mut script = scripts.borrow().clone();
     hung_up.mark_unchanged();
-    let empty = || Received {
-        reverse_path: String::new(),
-        recipients: vec![],
-        content: vec![],
-        login: None,
-        connection: number,
-    };
+    let empty = || Received { connection: number, ..Received::default() };
     let (mut mail, mut login, mut encrypted) = (empty(), None::<String>, script.implicit);
     match script.at.get("CONNECT") {
         None => {}
@@ -216,10 +210,7 @@ async fn talk(
                 continue;
             }
             "AUTH" => {
-                use base64::Engine;
-                let response = line.split(' ').nth(2).unwrap_or_default();
-                let response = base64::engine::general_purpose::STANDARD.decode(response).unwrap_or_default();
-                let response = String::from_utf8_lossy(&response).into_owned();
+                let response = response_in(&line);
                 if script.login.is_none_or(|right| right == response) {
                     login = Some(response);
                     "235 2.7.0 ok".into()
@@ -241,38 +232,17 @@ async fn talk(
                 stream.write_all(b"354 go\r\n").await?;
                 mail.content = content(&mut stream).await?;
                 script = scripts.borrow().clone();
-                let mut keep = || {
+                let ending = ending(script.at.get("."));
+                if ending.keeps {
                     mail.login.clone_from(&login);
                     received.lock().unwrap().push(std::mem::replace(&mut mail, empty()));
-                };
-                match script.at.get(".") {
-                    // One that says 250 has it.
-                    Some(Behaviour::Say(said)) => {
-                        if said.starts_with('2') {
-                            keep();
-                        }
-                        (*said).to_owned()
-                    }
-                    Some(Behaviour::Lose) => {
-                        keep();
-                        return Ok(());
-                    }
-                    Some(Behaviour::Late(late)) => {
-                        keep();
-                        tokio::time::sleep(*late).await;
-                        "250 2.0.0 queued".into()
-                    }
-                    Some(Behaviour::Drip(pause)) => {
-                        keep();
-                        drip = Some(*pause);
-                        "250 2.0.0 queued".into()
-                    }
-                    Some(behaviour) => return behave(&mut stream, behaviour).await,
-                    None => {
-                        keep();
-                        "250 2.0.0 queued".into()
-                    }
                 }
+                if let Some(behaviour) = ending.over {
+                    return behave(&mut stream, behaviour).await;
+                }
+                tokio::time::sleep(ending.late).await;
+                drip = ending.drip;
+                ending.says.to_owned()
             }
             "QUIT" => {
                 stream.write_all(b"221 bye\r\n").await?;
@@ -280,16 +250,54 @@ async fn talk(
             }
             _ => "500 what?".into(),
         };
-        let answer = format!("{answer}\r\n");
-        match drip {
-            None => stream.write_all(answer.as_bytes()).await?,
-            Some(pause) => {
-                for octet in answer.as_bytes() {
-                    stream.write_all(&[*octet]).await?;
-                    tokio::time::sleep(pause).await;
-                }
-            }
-        }
+        say(&mut stream, &answer, drip).await?;
+    }
+}
+
+/// The initial response of AUTH, decoded.
+fn response_in(line: &str) -> String {
+    use base64::Engine;
+    let response = line.split(' ').nth(2).unwrap_or_default();
+    let response = base64::engine::general_purpose::STANDARD.decode(response).unwrap_or_default();
+    String::from_utf8_lossy(&response).into_owned()
+}
+
+/// At once, or an octet at a time.
+async fn say(
+    stream: &mut BufReader<Box<dyn Stream>>,
+    answer: &str,
+    drip: Option<Duration>,
+) -> std::io::Result<()> {
+    let answer = format!("{answer}\r\n");
+    let Some(pause) = drip else { return stream.write_all(answer.as_bytes()).await };
+    for octet in answer.as_bytes() {
+        stream.write_all(&[*octet]).await?;
+        tokio::time::sleep(pause).await;
+    }
+    Ok(())
+}
+
+/// What comes of a content that is there.
+struct Ending<'a> {
+    keeps: bool,
+    late: Duration,
+    drip: Option<Duration>,
+    says: &'a str,
+    /// The connection ends with this.
+    over: Option<&'a Behaviour>,
+}
+
+fn ending(behaviour: Option<&Behaviour>) -> Ending<'_> {
+    let usual =
+        Ending { keeps: true, late: Duration::ZERO, drip: None, says: "250 2.0.0 queued", over: None };
+    match behaviour {
+        None => usual,
+        // One that says 250 has it.
+        Some(Behaviour::Say(says)) => Ending { keeps: says.starts_with('2'), says, ..usual },
+        Some(Behaviour::Late(late)) => Ending { late: *late, ..usual },
+        Some(Behaviour::Drip(pause)) => Ending { drip: Some(*pause), ..usual },
+        Some(over @ Behaviour::Lose) => Ending { over: Some(over), ..usual },
+        Some(over) => Ending { keeps: false, over: Some(over), ..usual },
     }
 }
 

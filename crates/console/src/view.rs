@@ -184,7 +184,9 @@ impl Overview {
             Kind::Click => ("chain", "clicked"),
         };
         let sentence = |code: &String| verdict::sentence(code).unwrap_or(code.as_str()).to_owned();
-        let mut reasons = judged.reasons.iter().map(sentence);
+        let before = stored.first_judgement.as_ref().filter(|first| first.verdict != judged.verdict);
+        let before = before.map(|first| format!("At first it was taken for: {}.", first.verdict.on_screen()));
+        let mut reasons = judged.reasons.iter().map(sentence).chain(before);
         Some(EventRow {
             seq: stored.seq,
             time: time_of_day(event.at),

@@ -147,11 +147,11 @@ impl Handler for Conversation {
         let started = Instant::now();
         let content = Arc::new(content);
         let submission = self.submission(transaction, &content);
+        let relay = &self.relay;
+        relay.sender_addresses.note(&relay.store, &submission.sender, self.client, submission.at);
         if submission.envelope.recipients.is_empty() {
             return self.nobody_left(&submission, content, started).await;
         }
-        let relay = &self.relay;
-        relay.sender_addresses.note(&relay.store, &submission.sender, self.client, submission.at);
 
         let chosen = self.chosen(&submission, &content).await;
         let Some(content) = self.without_control_fields(content).await else {
@@ -525,7 +525,11 @@ impl Conversation {
         let mut trace = received_field(&self.relay.settings.hostname, greeting, submission.id, submission.at);
         // Where each recipient gets a copy, each copy gets its own.
         if rewritten.is_tracked() && !self.makes_copies(submission) {
-            trace.extend(self.relay.about_field(submission.id, submission.token_recipient()));
+            trace.extend(self.relay.about_field(
+                &submission.sender,
+                submission.id,
+                submission.token_recipient(),
+            ));
         }
         trace
     }

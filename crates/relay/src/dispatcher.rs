@@ -52,6 +52,8 @@ pub struct Dispatcher {
     unknown: BTreeSet<String>,
     turns: Turns,
     swept_at: Timestamp,
+    /// How often the queue had been flushed when that was looked at.
+    flushes: u64,
 }
 
 /// What the dispatcher and its tasks share.
@@ -147,6 +149,7 @@ impl Dispatcher {
             unknown: BTreeSet::new(),
             turns: Turns::default(),
             swept_at: beginning,
+            flushes: 0,
         })
     }
 
@@ -168,6 +171,7 @@ impl Dispatcher {
         let mut tasks: JoinSet<Done> = JoinSet::new();
         let mut by_task = HashMap::new();
         let mut is_new = true;
+        self.flushes = self.shared.queue.flushes().await.unwrap_or(0);
         loop {
             for (id, task) in self.what_can_start(is_new).await {
                 by_task.insert(tasks.spawn(task).id(), id);
@@ -223,6 +227,9 @@ impl Dispatcher {
     async fn what_can_start(&mut self, is_new: bool) -> Vec<(RelayId, Task)> {
         let now = self.shared.now();
         self.resting.retain(|_, until| now < *until);
+        if is_new {
+            self.heed_flush(now).await;
+        }
         let mut tasks = self.sweep(now).await;
         self.take_newly_queued();
         let since = self.found_at.map_or(Duration::MAX, |at| at.elapsed());
@@ -265,6 +272,20 @@ impl Dispatcher {
             }
         }
         tasks
+    }
+
+    /// Somebody wants everything tried at once: then also providers that were away are asked now.
+    async fn heed_flush(&mut self, now: Timestamp) {
+        let pausing =
+            || self.shared.upstreams.values().map(|outlet| &outlet.gate).filter(|gate| gate.is_pausing(now));
+        if pausing().next().is_none() {
+            return;
+        }
+        if let Ok(flushes) = self.shared.queue.flushes().await
+            && flushes != std::mem::replace(&mut self.flushes, flushes)
+        {
+            pausing().for_each(|gate| gate.ask_now());
+        }
     }
 
     /// How many may be at work, as far as writing down what comes of it goes.

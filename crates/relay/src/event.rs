@@ -159,7 +159,7 @@ pub(crate) fn upstream_failed(name: &str, error: &HandoffError) {
     tracing::warn!(upstream = name, %error, hint = error.hint().unwrap_or_default(), "handoff failed");
 }
 
-/// One line for each handoff out of the queue.
+/// One line for each handoff out of the queue, always with the same fields.
 pub(crate) fn dispatched(
     message: &QueuedMessage,
     counts: [usize; 3],
@@ -167,19 +167,10 @@ pub(crate) fn dispatched(
     took: Duration,
 ) {
     let [handed_on, failed, waiting] = counts;
-    if handed_on + failed == 0 {
-        let (code, reply) = answer.map_or((0, ""), |answer| (answer.code, answer.text.as_str()));
-        tracing::info!(
-            id = %message.id,
-            sender = %address(&message.sender),
-            upstream = %message.upstream,
-            waiting,
-            code,
-            reply,
-            "not handed on yet: will be tried again"
-        );
-        return;
-    }
+    let what = match handed_on + failed {
+        0 => "not handed on yet: will be tried again",
+        _ => "handed on from the queue",
+    };
     tracing::info!(
         id = %message.id,
         sender = %address(&message.sender),
@@ -190,7 +181,7 @@ pub(crate) fn dispatched(
         code = answer.map_or(0, |answer| answer.code),
         reply = answer.map_or("", |answer| answer.text.as_str()),
         ms = took.as_millis(),
-        "handed on from the queue"
+        "{what}"
     );
 }
 

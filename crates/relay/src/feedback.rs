@@ -5,14 +5,14 @@ mod matching;
 
 use std::sync::Arc;
 
-use envelope::{Clock, RelayId};
+use envelope::{Clock, RelayId, Timestamp};
 use feedback::{FeedbackType, ReadError, Report, Severity};
 use seal::Keys;
 use sha2::{Digest, Sha256};
-use store::{Feedback, FeedbackKind, Store, StoreError};
+use store::{Feedback, FeedbackKind, Store, StoreError, Suppression, SuppressionReason, suppression_key};
 
 pub use door::FeedbackDoor;
-use matching::find;
+use matching::{Found, find};
 
 /// Takes bounces and complaints, wherever they come from.
 #[derive(Clone)]
@@ -20,6 +20,7 @@ pub struct Intake {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
+    suppress_on: Vec<FeedbackKind>,
 }
 
 /// What a report said, and of whom. Empty of items: nothing bad, so nothing was recorded.
@@ -72,7 +73,13 @@ pub enum IntakeError {
 impl Intake {
     /// Records into `store`; `keys` recognise our own links in what came back.
     pub fn new(store: Arc<dyn Store>, keys: Arc<Keys>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, keys, clock }
+        Self { store, keys, clock, suppress_on: Vec::new() }
+    }
+
+    /// The same, and whom such a report is about gets no more mail of that sender's.
+    #[must_use]
+    pub fn suppressing(self, suppress_on: Vec<FeedbackKind>) -> Self {
+        Self { suppress_on, ..self }
     }
 
     /// Reads a report, finds the message, and records what it says. Returns when that is on disk. The same report
@@ -107,6 +114,9 @@ impl Intake {
             let (at, message) = (self.clock.now(), found.message);
             let record = Feedback { id, at, message, recipient, kind, status: status.clone(), diagnostic };
             self.store.record_feedback(record).await?;
+            if let Some(address) = address.as_deref().filter(|_| self.suppress_on.contains(&kind)) {
+                self.store.suppress(suppression(&found, address, kind, at)).await?;
+            }
             taken.items.push(TakenItem { recipient, address, kind, status });
         }
         if said_something && taken.items.is_empty() {
@@ -114,6 +124,19 @@ impl Intake {
         }
         crate::event::feedback(&taken);
         Ok(taken)
+    }
+}
+
+fn suppression(found: &Found, address: &str, kind: FeedbackKind, at: Timestamp) -> Suppression {
+    Suppression {
+        sender: Some(found.sender.clone()),
+        address: suppression_key(address.trim_start_matches('<').trim_end_matches('>')),
+        reason: match kind {
+            FeedbackKind::Complaint => SuppressionReason::Complaint,
+            _ => SuppressionReason::Bounced,
+        },
+        message: Some(found.message),
+        at,
     }
 }
 

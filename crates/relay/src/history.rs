@@ -1,5 +1,5 @@
 use rewrite::{History, Own};
-use seal::{Keys, LINK_PATH, PIXEL_PATH};
+use seal::{Keys, LINK_PATH, PIXEL_PATH, REFUSAL_PATH, UNSUBSCRIBE_PATH};
 
 /// Tells our own earlier pixels and links in quoted text from everybody else's.
 ///
@@ -54,6 +54,10 @@ impl OwnHistory<'_> {
                 .open_link(token)
                 .map_or(Own::Damaged, |link| Own::Link { target: link.target.as_str().to_owned() });
         }
+        // For one recipient to click, and not for us to count.
+        if [UNSUBSCRIBE_PATH, REFUSAL_PATH].iter().any(|ours| path.starts_with(ours)) {
+            return Own::Damaged;
+        }
         Own::NotOurs
     }
 }
@@ -88,6 +92,9 @@ mod tests {
             (format!("https://t.example.com/c/{link}"), target()),
             (format!("https://t.example.com/c/{pixel}"), Own::Damaged),
             (format!("https://t.example.com/o/{foreign}"), Own::Damaged),
+            ("https://t.example.com/u/AAAA".to_owned(), Own::Damaged),
+            ("https://t.example.com/r/AAAA?x".to_owned(), Own::Damaged),
+            ("https://other.example.com/u/AAAA".to_owned(), Own::NotOurs),
             (format!("https://t.example.com.evil.test/o/{pixel}"), Own::NotOurs),
             (format!("https://other.example.com/o/{pixel}"), Own::NotOurs),
             ("https://t.example.com/".to_owned(), Own::NotOurs),

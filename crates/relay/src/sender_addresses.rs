@@ -73,4 +73,29 @@ mod tests {
             assert_eq!(addresses.is_news(sender, client, at(now)), expected, "{sender} {client} {now}");
         }
     }
+
+    #[tokio::test]
+    async fn they_are_in_the_store_but_not_this_computers() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(store::SqliteStore::open(&folder.path().join("waxseal.db")).unwrap());
+        let (addresses, now) = (SenderAddresses::default(), Timestamp::from_unix_millis(10_000));
+        for client in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "::ffff:192.0.2.1"] {
+            addresses.note(&store, "ana@example.com", client.parse().unwrap(), now);
+        }
+        let noted = async {
+            loop {
+                let noted = store.submissions("ana@example.com", now).await.unwrap();
+                if !noted.is_empty() {
+                    return noted;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let noted = timeout(PATIENCE, noted).await.unwrap();
+        assert_eq!(
+            noted.iter().map(|noted| noted.address).collect::<Vec<_>>(),
+            [IpAddr::from([192, 0, 2, 1])]
+        );
+    }
 }

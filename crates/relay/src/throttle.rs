@@ -156,10 +156,9 @@ impl Throttle {
         }
         match (own, login, pace) {
             (Judgement::Limited(until), ..) => return Some(Err(Refusal::Limited(Wait(until.since(now))))),
-            (Judgement::Open, ..) => return None,
             (Judgement::Free, Judgement::Free, _) | (Judgement::Free, _, Pace::Slow) => {}
             (Judgement::Free, Judgement::Limited(_), Pace::Usual) => return Some(Err(Refusal::Slow)),
-            (Judgement::Free, Judgement::Open, Pace::Usual) => return None,
+            (Judgement::Open, ..) | (Judgement::Free, Judgement::Open, Pace::Usual) => return None,
         }
         for (table, key) in ledger.tables(keys) {
             table.entry(key, per, now).under_way += 1;

@@ -114,6 +114,9 @@ pub trait Queue: Send + Sync {
     /// Everything that waits and is not held is due at `now`; how many messages.
     async fn flush(&self, now: Timestamp) -> Result<u64, StoreError>;
 
+    /// How often it was flushed: somebody wants everything tried at once, also what waits for a provider that is away.
+    async fn flushes(&self) -> Result<u64, StoreError>;
+
     /// Writes something and syncs it, more than an outcome takes: what comes of a handoff can be written down then.
     async fn prove_writable(&self) -> Result<Footing, StoreError>;
 

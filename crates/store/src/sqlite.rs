@@ -1,12 +1,13 @@
 mod api_token;
-mod choices;
 pub(crate) mod connection;
 mod event_log;
 mod feedback;
 pub(crate) mod held_file;
+mod known_keys;
 mod privacy;
 mod read;
 pub(crate) mod readers;
+mod recent;
 mod records;
 mod revocation;
 mod schema;
@@ -32,8 +33,9 @@ use crate::{
     SenderRecord, Settlement, Settling, Store, StoreError, StoredEvent, SubmissionAddress, Submissions,
     Traces,
 };
-use choices::Choices;
+use privacy::Refusals;
 use readers::Readers;
+use recent::Recent;
 use records::Records;
 use schema::SCHEMA;
 use suppression::SuppressedSenders;
@@ -53,12 +55,16 @@ pub struct SqliteStore {
     committed: watch::Receiver<i64>,
     settled: watch::Receiver<i64>,
     suppressed: SuppressedSenders,
-    choices: Choices,
+    choices: Recent<Option<SavedChoice>>,
+    /// All of them, of nobody in particular; `None`: too many to be held in memory.
+    refusals: Recent<Option<Arc<Refusals>>>,
 }
 
 /// How long another program's lock is waited for. The relay waits a second for us, and twice that is enough
 /// for any honest transaction of others.
 const BUSY: Duration = Duration::from_secs(2);
+/// Whose the refusals are.
+const EVERYBODY: &str = "";
 
 impl SqliteStore {
     /// Opens the file, making it (for its owner only) and its tables if need be.
@@ -89,7 +95,8 @@ impl SqliteStore {
             committed,
             settled,
             suppressed,
-            choices: Choices::default(),
+            choices: Recent::default(),
+            refusals: Recent::default(),
         })
     }
 
@@ -169,12 +176,8 @@ impl Store for SqliteStore {
         by: Option<RelayId>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        // Before, so that nobody learns the old one while it is written, and after, for those who did. Of one that is
-        // given up in between and still committed the old one is believed for a second.
-        self.choices.forget(sender);
-        let saved = self.writer.commit(Write::Choice { sender: sender.to_owned(), choice, by, at }).await;
-        self.choices.forget(sender);
-        saved
+        let write = Write::Choice { sender: sender.to_owned(), choice, by, at };
+        self.choices.changed_by(sender, self.writer.commit(write)).await
     }
 
     async fn sender(&self, login: &str) -> Result<Option<SenderRecord>, StoreError> {
@@ -270,15 +273,29 @@ impl Privacy for SqliteStore {
     }
 
     async fn refused(&self, addresses: Vec<String>) -> Result<Vec<bool>, StoreError> {
-        self.readers.read("reading refusals", move |db| privacy::refused(db, &addresses)).await
+        let known = match self.refusals.of(EVERYBODY) {
+            Ok(known) => known,
+            Err(asked) => {
+                let read = self.readers.read("reading refusals", privacy::refusals).await?;
+                let known = read.map(Arc::new);
+                self.refusals.learn(EVERYBODY, known.clone(), asked);
+                known
+            }
+        };
+        match known {
+            Some(known) => Ok(addresses.iter().map(|address| known.contain(address)).collect()),
+            None => self.readers.read("reading refusals", move |db| privacy::refused(db, &addresses)).await,
+        }
     }
 
     async fn refuse(&self, address: &str, at: Timestamp) -> Result<(), StoreError> {
-        self.writer.commit(Write::Refuse { address: address.to_owned(), at }).await
+        let write = Write::Refuse { address: address.to_owned(), at };
+        self.refusals.changed_by(EVERYBODY, self.writer.commit(write)).await
     }
 
     async fn allow(&self, address: &str) -> Result<(), StoreError> {
-        self.writer.commit(Write::Allow { address: address.to_owned() }).await
+        let write = Write::Allow { address: address.to_owned() };
+        self.refusals.changed_by(EVERYBODY, self.writer.commit(write)).await
     }
 
     async fn recipient_facts(

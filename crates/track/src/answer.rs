@@ -5,7 +5,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, PRAGMA,
-    REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use seal::VerifiedTarget;
@@ -110,6 +110,40 @@ pub(crate) fn wrong_method() -> Answer {
 pub(crate) fn home() -> Answer {
     let mut answer = html(StatusCode::OK, Bytes::from_static(page::HOME.as_bytes()));
     set(&mut answer, CACHE_CONTROL, HOUR);
+    answer
+}
+
+/// A page for recipients: with its own style sheet, and forms that lead back here.
+pub(crate) fn for_recipients(status: StatusCode, page: String) -> Answer {
+    let mut answer = html(status, Bytes::from(page));
+    set(
+        &mut answer,
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    );
+    set(&mut answer, VARY, "Accept-Language");
+    answer
+}
+
+/// The host's own page, which says whose it is.
+pub(crate) fn about(page: String) -> Answer {
+    let mut answer = for_recipients(StatusCode::OK, page);
+    set(&mut answer, CACHE_CONTROL, HOUR);
+    answer
+}
+
+/// How the pages for recipients look.
+pub(crate) fn style() -> Answer {
+    let body = Bytes::from_static(crate::recipient_words::STYLE.as_bytes());
+    let mut answer = answer(StatusCode::OK, "text/css; charset=utf-8", body);
+    set(&mut answer, CACHE_CONTROL, HOUR);
+    answer
+}
+
+/// For methods that a recipient's page does not have.
+pub(crate) fn recipient_page_wrong_method() -> Answer {
+    let mut answer = wrong_method();
+    set(&mut answer, ALLOW, "GET, HEAD, POST");
     answer
 }
 

@@ -9,6 +9,8 @@ use verdict::Rules;
 
 use crate::keeping::Keeping;
 use crate::network::Network;
+use crate::places::Places;
+use crate::recipient_page::About;
 use crate::revoked::Revoked;
 use crate::surroundings::Surroundings;
 
@@ -40,6 +42,10 @@ pub struct Endpoint {
     pub contact: Option<String>,
     /// What may be kept about whom.
     pub keeping: Keeping,
+    /// Where addresses are. `None`: nobody says.
+    pub places: Option<Arc<Places>>,
+    /// What recipients are told on the host's pages, and that they can refuse. `None`: there are no such pages.
+    pub about: Option<About>,
     /// How much of a client's address is stored.
     pub keep_address: KeepAddress,
     /// How much of a client's user agent is stored.
@@ -140,6 +146,8 @@ impl Endpoint {
             proxy_protocol: false,
             contact: None,
             keeping: Keeping::default(),
+            places: None,
+            about: None,
             keep_address: KeepAddress::default(),
             keep_agent: KeepAgent::default(),
             limits: Limits::default(),
@@ -152,7 +160,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 512,
-            max_connections_per_address: 64,
+            max_connections_per_address: 128,
             max_requests_per_connection: 1_000,
             max_header_octets: 32_768,
             max_recordings: 1_024,

@@ -36,6 +36,11 @@ pub(crate) fn judged_anew(event: &Event) {
     );
 }
 
+/// Whose refusal, or whose consent, is nobody's business in a log.
+pub(crate) fn not_refused(message: RelayId, error: &dyn std::fmt::Display) {
+    warn!(%message, %error, "a recipient's refusal, or its end, was not recorded");
+}
+
 pub(crate) fn day_not_recorded(error: &StoreError) {
     warn!(%error, "the day of a message's last open was not recorded: the store fails");
 }
@@ -118,4 +123,16 @@ pub(crate) fn connection_panicked() {
 
 pub(crate) fn drained(dropped: usize) {
     info!(dropped, "tracking endpoint has ended");
+}
+
+pub(crate) fn map_renewed(built: envelope::Timestamp) {
+    info!(built = built.unix_millis(), "the map of places was read again");
+}
+
+pub(crate) fn map_not_renewed(error: &crate::places::PlacesError) {
+    warn!(
+        %error,
+        source = error.source().map(tracing::field::display),
+        "the map of places has changed and cannot be read: the one in memory stays in use"
+    );
 }

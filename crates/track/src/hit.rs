@@ -64,7 +64,13 @@ impl Hit {
             signed_in.zip(message).map(|(address, message)| message.is_sender(&address));
         let judgement = self.judgement(id, at, &mut evidence, endpoint, message);
         let agent = evidence.user_agent.as_deref();
-        let device = || agent.and_then(verdict::device).map(|device| device.to_string());
+        let device = match endpoint.keep_agent {
+            KeepAgent::None => None,
+            // Read once: that is dearer than all the rest of this.
+            KeepAgent::Family | KeepAgent::Full => {
+                agent.and_then(verdict::device).map(|device| device.to_string())
+            }
+        };
         Ok(Event {
             id,
             at,
@@ -73,12 +79,9 @@ impl Hit {
             recipient: self.recipient(),
             link: self.link,
             about: None,
-            place: None,
-            device: match endpoint.keep_agent {
-                KeepAgent::None => None,
-                // Where the agent is not the person's own it must not be shown as if it were.
-                KeepAgent::Family | KeepAgent::Full => judgement.trust.device.then(device).flatten(),
-            },
+            place: place(&evidence, &judgement, endpoint),
+            // Where the agent is not the person's own it must not be shown as if it were.
+            device: device.clone().filter(|_| judgement.trust.device),
             address: evidence.address.and_then(|address| match endpoint.keep_address {
                 KeepAddress::None => None,
                 KeepAddress::Truncated => Some(verdict::truncated(address)),
@@ -86,7 +89,7 @@ impl Hit {
             }),
             user_agent: match endpoint.keep_agent {
                 KeepAgent::None => None,
-                KeepAgent::Family => device(),
+                KeepAgent::Family => device,
                 KeepAgent::Full => evidence.user_agent.clone(),
             },
             evidence: KeptEvidence::of(&evidence, endpoint.keep_address, endpoint.keep_agent).to_json(),
@@ -149,6 +152,12 @@ impl Hit {
             ..Evidence::new(self.kind)
         }
     }
+}
+
+/// Where the person is, if the verdict can believe it.
+fn place(evidence: &Evidence, judgement: &Judgement, endpoint: &Endpoint) -> Option<String> {
+    let address = evidence.address.filter(|_| judgement.trust.place)?;
+    endpoint.places.as_ref()?.look_up(address).map(|place| place.to_string())
 }
 
 /// Milliseconds since 1970 at which an id was made: the first 48 bits (RFC 9562 §5.7).

@@ -1,4 +1,4 @@
-//! The tracking endpoint: pixel and redirect.
+//! The tracking endpoint: pixel, redirect and one-click unsubscribe.
 //!
 //! Whatever happens behind it, a pixel is answered and a link that we signed redirects: with no store, with
 //! one that fails, with one that does not answer. Nothing redirects that was not signed. What is recorded is
@@ -19,6 +19,9 @@ mod hit;
 mod keeping;
 mod meter;
 mod one_click;
+mod places;
+mod recipient_page;
+mod recipient_words;
 mod recording;
 mod request_path;
 mod revoked;
@@ -40,6 +43,8 @@ mod guarded;
 pub use endpoint::{Deadlines, Endpoint, KeepAddress, KeepAgent, Limits, Quota};
 pub use keeping::{Keeping, Screening};
 pub use network::{Network, NetworkError};
+pub use places::{Place, PlaceDetail, Places, PlacesError};
+pub use recipient_page::About;
 pub use revoked::Revoked;
 pub use server::serve;
 pub use settling::{Change, Correction, CorrectionError, Reclassified, Reclassifier, Settler, correct};

@@ -17,6 +17,15 @@ pub(crate) fn is_one_click(media_type: &str, body: &[u8]) -> bool {
     })
 }
 
+/// The value of a field of a form (`application/x-www-form-urlencoded`), if it is text.
+pub(crate) fn field(body: &[u8], wanted: &str) -> Option<String> {
+    body.split(|octet| *octet == b'&').find_map(|pair| {
+        let mut halves = pair.splitn(2, |octet| *octet == b'=');
+        let name = undone(halves.next()?);
+        (name == wanted.as_bytes()).then(|| String::from_utf8(undone(halves.next()?)).ok())?
+    })
+}
+
 fn is(octets: &[u8], word: &str) -> bool {
     octets.trim_ascii().eq_ignore_ascii_case(word.as_bytes())
 }

@@ -103,7 +103,7 @@ pub(crate) fn moved(target: &str) -> String {
 }
 
 /// A text as HTML text or as a quoted attribute value.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -30,7 +30,7 @@ use crate::place::{Place, Places};
 use crate::unrecorded::Unrecorded;
 use crate::unsubscribe;
 use crate::visit::Desk;
-use crate::{event, proxy_header};
+use crate::{event, proxy_header, recipient_page};
 
 /// After a failed accept (mostly: no file descriptor left) there is no use in trying at once.
 const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
@@ -212,11 +212,14 @@ impl Server {
             let asked = asked.fetch_add(1, Ordering::Relaxed) + 1;
             async move {
                 let _answering = place.answering();
-                // Only an unsubscribe has a body that is read; hyper closes after the answer to any other.
+                // Only an unsubscribe and a refusal have a body that is read; hyper closes after the answer to any other.
                 let (request, body) = request.into_parts();
-                let mut answer = match unsubscribe::token(&request) {
-                    Some(token) => self.desk.unsubscribe(&token, &request, body).await,
-                    None => self.desk.answer(visitor, request).await,
+                let mut answer = if let Some(token) = unsubscribe::token(&request) {
+                    self.desk.unsubscribe(&token, &request, body).await
+                } else if let Some(token) = recipient_page::token(&request) {
+                    self.desk.recipient_page(&token, &request, body).await
+                } else {
+                    self.desk.answer(visitor, request).await
                 };
                 if asked >= most {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

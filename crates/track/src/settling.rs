@@ -45,6 +45,24 @@ pub struct Settler {
     tidied: Option<Instant>,
 }
 
+/// When there is something to settle again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    AtOnce,
+    In(Duration),
+    Nothing,
+}
+
+impl Next {
+    fn after(self) -> Option<Duration> {
+        match self {
+            Self::AtOnce => Some(Duration::ZERO),
+            Self::In(left) => Some(left),
+            Self::Nothing => None,
+        }
+    }
+}
+
 /// Events settled in one transaction.
 const TOGETHER: u32 = 500;
 /// Events are read so far ahead of those that settle, and after a restart so far back.
@@ -105,9 +123,10 @@ impl Settler {
         }
         loop {
             let rest = match self.settle_and_tidy().await {
+                Ok(Next::AtOnce) if !*shutdown.borrow() => continue,
                 Ok(next) => {
                     pause = Duration::from_secs(1);
-                    next.unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(50), LOOK_AGAIN)
+                    next.after().unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(50), LOOK_AGAIN)
                 }
                 Err(StoreError::Closed) => return,
                 Err(error) => {
@@ -131,8 +150,8 @@ impl Settler {
         }
     }
 
-    async fn settle_and_tidy(&mut self) -> Result<Option<Duration>, StoreError> {
-        let next = self.settle_due().await?;
+    async fn settle_and_tidy(&mut self) -> Result<Next, StoreError> {
+        let next = self.settle_some().await?;
         if self.tidied.is_none_or(|at| at.elapsed() > TIDY_EVERY) {
             let now = self.clock.now();
             self.store.drop_evidence(now, TIDIED_TOGETHER).await?;
@@ -148,34 +167,35 @@ impl Settler {
     /// When the store fails; what was not settled is tried again.
     pub async fn settle_due(&mut self) -> Result<Option<Duration>, StoreError> {
         loop {
-            self.read_ahead().await?;
-            let events = self.store.events_after(self.mark, TOGETHER).await?;
-            let now = self.clock.now();
-            let mut due = 0;
-            let mut next = None;
-            for stored in &events {
-                next = self.until_due(stored, now);
-                if next.is_some() {
-                    break;
-                }
-                due += 1;
-            }
-            let Some(last) = events[..due].last() else { return Ok(next) };
-            let mut settlement =
-                Settlement { upto: last.seq, evidence: self.evidence, ..Settlement::default() };
-            for stored in &events[..due] {
-                self.judge_again(stored, now, &mut settlement).await?;
-            }
-            self.mark = settlement.upto;
-            let changes = settlement.verdicts.clone();
-            self.store.settle(settlement).await?;
-            for change in &changes {
-                event::judged_anew(change);
-            }
-            if next.is_some() {
-                return Ok(next);
+            match self.settle_some().await? {
+                Next::AtOnce => {}
+                next => return Ok(next.after()),
             }
         }
+    }
+
+    async fn settle_some(&mut self) -> Result<Next, StoreError> {
+        self.read_ahead().await?;
+        let events = self.store.events_after(self.mark, TOGETHER).await?;
+        let now = self.clock.now();
+        let wait = |(place, stored)| Some((place, self.until_due(stored, now)?));
+        let (due, next) = match events.iter().enumerate().find_map(wait) {
+            Some((due, left)) => (due, Next::In(left)),
+            None if events.is_empty() => (0, Next::Nothing),
+            None => (events.len(), Next::AtOnce),
+        };
+        let Some(last) = events[..due].last() else { return Ok(next) };
+        let mut settlement = Settlement { upto: last.seq, evidence: self.evidence, ..Settlement::default() };
+        for stored in &events[..due] {
+            self.judge_again(stored, now, &mut settlement).await?;
+        }
+        let (upto, changes) = (settlement.upto, settlement.verdicts.clone());
+        self.store.settle(settlement).await?;
+        self.mark = upto;
+        for change in &changes {
+            event::judged_anew(change);
+        }
+        Ok(next)
     }
 
     /// What comes after a hit must be known before it settles.

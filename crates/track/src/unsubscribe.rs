@@ -68,7 +68,7 @@ impl Desk {
             };
             let at = self.endpoint.clock.now();
             let mut random = [0; 10];
-            getrandom::fill(&mut random).map_err(|error| event::no_randomness(error))?;
+            getrandom::fill(&mut random).map_err(event::no_randomness)?;
             let unsubscription = Unsubscription {
                 id: RelayId::new(at, random),
                 message,

@@ -11,6 +11,7 @@ use crate::client_address::{Visitor, client_address};
 use crate::endpoint::Endpoint;
 use crate::event;
 use crate::hit::Hit;
+use crate::recipient_page;
 use crate::recording::Recording;
 use crate::request_path::request_path;
 use crate::unrecorded::Unrecorded;
@@ -30,6 +31,7 @@ enum Door<'a> {
     Pixel(&'a str),
     Link(&'a str),
     Home,
+    Style,
     Robots,
     SecurityTxt(&'a str),
     Icon,
@@ -47,7 +49,11 @@ impl Desk {
         match door {
             Door::Pixel(token) => self.pixel(token, visitor, request).await,
             Door::Link(token) => self.link(token, visitor, request).await,
-            Door::Home => answer::home(),
+            Door::Home => match &self.endpoint.about {
+                Some(about) => answer::about(recipient_page::root(about, &request.headers)),
+                None => answer::home(),
+            },
+            Door::Style => answer::style(),
             Door::Robots => answer::robots(),
             Door::SecurityTxt(contact) => answer::security_txt(contact, self.endpoint.clock.now()),
             Door::Icon => answer::no_icon(),
@@ -63,6 +69,7 @@ impl Desk {
         }
         match path {
             "/" => Some(Door::Home),
+            recipient_page::STYLE_PATH if self.endpoint.about.is_some() => Some(Door::Style),
             "/robots.txt" => Some(Door::Robots),
             "/.well-known/security.txt" => self.endpoint.contact.as_deref().map(Door::SecurityTxt),
             "/favicon.ico" => Some(Door::Icon),

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -36,6 +36,9 @@ struct Shared {
     most_open: usize,
     places: Arc<Semaphore>,
     limits: PoolLimits,
+    /// Somebody closes what grows old: one for all, however often the last idle connection is taken and given back.
+    /// Read and written under the lock of `idle`.
+    watched: AtomicBool,
     /// Never more than there are free places. The one used last stands last.
     idle: Mutex<Vec<Idle>>,
     /// What the last connection offered; 0: no limit, or none yet.
@@ -85,11 +88,13 @@ impl Pool {
     pub fn with_limits(upstream: Upstream, most_open: usize, limits: PoolLimits) -> Self {
         let most_open = most_open.clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(most_open));
+        let watched = AtomicBool::new(false);
         Self(Arc::new(Shared {
             upstream,
             most_open,
             places,
             limits,
+            watched,
             idle: Mutex::default(),
             largest: AtomicU64::new(0),
         }))
@@ -195,7 +200,7 @@ impl Pool {
         {
             let mut idle = self.0.idle();
             idle.push(Idle { connection, login, since: Instant::now() });
-            if idle.len() == 1 {
+            if !self.0.watched.swap(true, Ordering::Relaxed) {
                 tokio::spawn(close_the_old(Arc::downgrade(&self.0)));
             }
         }
@@ -269,8 +274,11 @@ async fn close_the_old(pool: Weak<Shared>) {
             while idle.first().is_some_and(|oldest| now - oldest.since >= longest_idle) {
                 part(idle.remove(0).connection, None);
             }
-            // Under the lock: whoever adds one to an empty list starts the next of us.
-            let Some(oldest) = idle.first() else { return };
+            let Some(oldest) = idle.first() else {
+                // Under the lock: whoever adds one from here on starts the next of us.
+                shared.watched.store(false, Ordering::Relaxed);
+                return;
+            };
             oldest.since + longest_idle
         };
         drop(shared);

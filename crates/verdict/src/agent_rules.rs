@@ -253,7 +253,11 @@ fn read_matcher(
             return None;
         }
     };
-    patterns.0.push(Pattern { name: section.name_of("regex"), steps: section.steps_to("regex"), pattern });
+    patterns.0.push(Pattern {
+        name: section.name_of("regex"),
+        steps: section.steps_to("regex"),
+        text: pattern,
+    });
     Some(Matcher::Pattern(patterns.0.len() - 1))
 }
 
@@ -264,20 +268,20 @@ struct Patterns(Vec<Pattern>);
 struct Pattern {
     name: String,
     steps: Vec<Step>,
-    pattern: String,
+    text: String,
 }
 
 impl Patterns {
     fn build(&self, mistakes: &Mistakes) -> RegexSet {
         // Agents are octets, mostly ASCII; and octet classes are quicker.
-        let set = RegexSetBuilder::new(self.0.iter().map(|one| &one.pattern))
+        let set = RegexSetBuilder::new(self.0.iter().map(|one| &one.text))
             .unicode(false)
             .size_limit(8 << 20)
             .build();
         set.unwrap_or_else(|together| {
             // One by one only now: it takes as long again.
             let wrong: Vec<_> =
-                self.0.iter().filter_map(|one| Some((one, compile(&one.pattern).err()?))).collect();
+                self.0.iter().filter_map(|one| Some((one, compile(&one.text).err()?))).collect();
             for (one, error) in &wrong {
                 mistakes.add_at(one.steps.clone(), format_args!("{}: {}", one.name, one_line(error)));
             }

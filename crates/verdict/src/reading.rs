@@ -86,7 +86,7 @@ fn line_of(toml: &str, tree: &Spanned<DeTable<'_>>, steps: &[Step]) -> Option<us
                 (name.span(), value)
             }
             (Step::Item(at), Some(DeValue::Array(items))) => {
-                let Some(item) = items.iter().nth(*at) else { break };
+                let Some(item) = items.get(*at) else { break };
                 (item.span(), item)
             }
             _ => break,

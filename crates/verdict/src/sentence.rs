@@ -146,4 +146,24 @@ mod tests {
             assert!(sentence.ends_with('.') && sentence.starts_with(char::is_uppercase), "{code}");
         }
     }
+
+    /// `docs/verdicts.md` holds the whole table; `UPDATE=1` writes it anew.
+    #[test]
+    fn the_handbook_has_every_reason() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/verdicts.md");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (before, rest) = text.split_once("<!-- reasons:").unwrap();
+        let (head, rest) = rest.split_once("-->\n").unwrap();
+        let (_, after) = rest.split_once("<!-- end -->").unwrap();
+        let rows: String =
+            TABLE.iter().map(|(code, sentence)| format!("| `{code}` | {sentence} |\n")).collect();
+        let expected = format!(
+            "{before}<!-- reasons:{head}-->\n| code | what it says |\n|---|---|\n{rows}<!-- end -->{after}"
+        );
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&file, &expected).unwrap();
+        } else {
+            assert!(text == expected, "docs/verdicts.md lacks a reason; `just bless` writes the table anew");
+        }
+    }
 }

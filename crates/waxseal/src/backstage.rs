@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 use store::Store;
 use track::{Correction, CorrectionError};
 
+use crate::config::Config;
 use crate::house::House;
+use crate::wiring;
 
 /// The API of a running relay.
-pub(crate) fn api(house: &House, clock: Arc<dyn Clock>) -> Api {
-    let intake = Intake::new(house.store.clone(), house.keys.clone(), clock.clone());
+pub(crate) fn api(config: &Config, house: &House, clock: Arc<dyn Clock>) -> Api {
+    let intake = wiring::intake(config, house.store.clone(), house.keys.clone(), clock.clone());
     let backstage = Arc::new(Stage { store: house.store.clone(), clock: clock.clone(), intake });
     Api { store: house.store.clone(), backstage, clock }
 }

@@ -55,6 +55,12 @@ pub(crate) enum Command {
     Keys(KeysCommand),
     /// Stops a message's links: they lead to a page that says so
     Revoke(RevokeArgs),
+    /// Deletes what is over its time (privacy.keep_…); `run` does it every day
+    Purge(PurgeArgs),
+    /// Deletes what a recipient did, and takes the address out of everything
+    Forget(ForgetArgs),
+    /// Prints everything that is stored about an address, as JSON
+    Export(ExportArgs),
     /// Lists and changes who is to get no mail, of one sender or of all
     #[command(subcommand)]
     Suppress(SuppressCommand),
@@ -329,6 +335,46 @@ pub(crate) struct PreviewArgs {
     pub(crate) plain_text: bool,
     /// Print the decisions as JSON
     #[arg(long, conflicts_with = "diff")]
+    pub(crate) json: bool,
+}
+
+/// `waxseal purge`.
+#[derive(Debug, Args)]
+pub(crate) struct PurgeArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Only say what would be deleted
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal forget`.
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The recipient's address
+    pub(crate) address: String,
+    /// Only say what would be touched
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `waxseal export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The address
+    pub(crate) address: String,
+    /// JSON is the only form there is
+    #[arg(long, hide = true)]
     pub(crate) json: bool,
 }
 

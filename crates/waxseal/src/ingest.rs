@@ -14,6 +14,7 @@ use crate::exit::{self, Failure, Outcome};
 use crate::key_file;
 use crate::messages::open;
 use crate::output::printable;
+use crate::wiring;
 
 /// A report brings back a message at most, and some words. A longer one is cut: what counts stands at its beginning.
 const MOST_OCTETS: u64 = 50 << 20;
@@ -26,7 +27,7 @@ pub(crate) async fn ingest(args: &IngestArgs) -> Outcome {
     let config = check::read(&args.config.config)?;
     let store = open(&config.store.database)?;
     let keys = Arc::new(key_file::read_or_make(&config.store.signing_key_file)?);
-    let intake = Intake::new(Arc::new(store.clone()), keys, Arc::new(SystemClock));
+    let intake = wiring::intake(&config, Arc::new(store.clone()), keys, Arc::new(SystemClock));
     let outcome = match (&args.maildir, args.files.is_empty()) {
         (Some(maildir), _) => of_maildir(&intake, maildir, args.json).await,
         (None, true) => one(&intake, "standard input", &octets_of(io::stdin().lock())?, args.json).await,

@@ -132,16 +132,13 @@ fn import(args: &KeysImportArgs) -> Outcome {
     let config = read(&args.config)?;
     let theirs = read_from(&args.from)?;
     let changing = Changing::begin(&config.store.signing_key_file)?;
-    let (keys, added) = match changing.keys()? {
-        Some(mut ours) => {
-            let added = ours.merge(&theirs);
-            (ours, added)
-        }
+    let (keys, added) = if let Some(mut ours) = changing.keys()? {
+        let added = ours.merge(&theirs);
+        (ours, added)
+    } else {
         // What a backup or another node signs with, this one does too.
-        None => {
-            let added = theirs.list().len();
-            (theirs, added)
-        }
+        let added = theirs.list().len();
+        (theirs, added)
     };
     if added == 0 {
         println!("all of them are there already; nothing was changed");

@@ -23,10 +23,12 @@ mod check;
 mod damaged;
 mod demo;
 mod events;
+mod forgetting;
 mod keys_command;
 mod messages;
 mod output;
 mod preview;
+mod purging;
 mod queue;
 mod revoke;
 mod sender;
@@ -81,6 +83,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Sender(command) => in_runtime(sender::sender(command)),
         Command::Keys(command) => keys_command::keys(command),
         Command::Suppress(command) => in_runtime(suppress::suppress(command)),
+        Command::Purge(args) => in_runtime(purging::command(&args)),
+        Command::Forget(args) => in_runtime(forgetting::forget(&args)),
+        Command::Export(args) => in_runtime(forgetting::export(&args)),
         Command::Revoke(args) => in_runtime(revoke::revoke(&args)),
     }
 }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use envelope::{Clock, SystemClock};
@@ -7,7 +8,7 @@ use seal::Keys;
 use store::{Queue, Recorder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use track::{Endpoint, Settler, Surroundings};
+use track::{Endpoint, Places, Screening, Settler, Surroundings};
 
 use crate::certificates::{Certificates, PlainDoor};
 use crate::cli::{Part, RunArgs};
@@ -15,6 +16,7 @@ use crate::config::Config;
 use crate::doors::{self, Behind, MailDoor, TIME_TO_CLOSE};
 use crate::exit::{self, Failure, Outcome};
 use crate::house::{House, Serving};
+use crate::purging::Purging;
 use crate::{backstage, check, key_file, logging, signals, wiring};
 
 /// Runs the relay and the tracking endpoint, or one of them, in the foreground until a signal.
@@ -103,7 +105,7 @@ async fn open(
     let for_mail = certificates.as_ref().map(Certificates::for_mail).transpose()?;
     let mail_doors = match &house.relay {
         Some(relay) => {
-            let intake = relay::Intake::new(house.store.clone(), house.keys.clone(), clock.clone());
+            let intake = wiring::intake(config, house.store.clone(), house.keys.clone(), clock.clone());
             doors::mail_doors(config, for_mail.as_ref(), relay, &intake).await?
         }
         None => vec![],
@@ -134,7 +136,13 @@ async fn open(
             surroundings: Some(surroundings.clone()),
             ..endpoint
         };
-        let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock)
+        recorder.screen_with(Arc::new(Screening {
+            surroundings: surroundings.clone(),
+            store: house.store.clone(),
+            keeping: endpoint.keeping.clone(),
+            clock: clock.clone(),
+        }));
+        let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock.clone())
             .keeping(wiring::evidence(config));
         let stop = shutdown.clone();
         serving.spawn(async move {
@@ -152,6 +160,17 @@ async fn open(
         });
         web.serve(&mut serving, config, endpoint, certificates.as_ref(), shutdown)?;
     }
+    let purging = Purging {
+        store: house.store.clone(),
+        clock,
+        terms: wiring::terms(config),
+        spool: config.store.spool.clone(),
+    };
+    let stop = shutdown.clone();
+    serving.spawn(async move {
+        purging.run(stop).await;
+        Ok(())
+    });
     keep(&mut serving, certificates, shutdown);
     let dispatcher = house
         .relay
@@ -167,7 +186,7 @@ async fn open(
         && house.relay.is_some()
     {
         let socket = doors::bind(listen).await?;
-        let api = backstage::api(house, api_clock);
+        let api = backstage::api(config, house, api_clock);
         let stop = shutdown.clone();
         serving.spawn(async move { Ok(console::serve_api(socket, api, stop).await?) });
     }
@@ -210,10 +229,31 @@ fn endpoint(
         keep_address,
         keep_agent,
         limits: wiring::endpoint_limits(config),
+        keeping: wiring::keeping(config),
+        about: wiring::about(config),
         rules: Arc::new(wiring::rules(config)?),
+        places: places(config)?,
         ..Endpoint::new(keys, recorder, clock)
     })
 }
+
+/// The map of addresses, if there is one; it is read again as long as somebody looks places up.
+fn places(config: &Config) -> anyhow::Result<Option<Arc<Places>>> {
+    let Some(geo) = &config.geo else { return Ok(None) };
+    let places = Arc::new(Places::open(&geo.file, geo.detail)?);
+    let watched = Arc::downgrade(&places);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(LOOK_AT_MAP_EVERY).await;
+            let Some(places) = watched.upgrade() else { return };
+            // Reading a map of cities takes a while.
+            let _ = tokio::task::spawn_blocking(move || places.refresh()).await;
+        }
+    });
+    Ok(Some(places))
+}
+
+const LOOK_AT_MAP_EVERY: Duration = Duration::from_mins(1);
 
 /// The sockets that recipients come to.
 struct Web {

@@ -1,16 +1,18 @@
 //! From what the file says to what each crate wants to know.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use envelope::{Mailbox, ModeRule, SystemClock, TrackingModes};
+use envelope::{Clock, Mailbox, ModeRule, SystemClock, TrackingMode, TrackingModes};
 use relay::event::Addresses;
 use relay::{
-    AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, LoginLimits, LoginOrder, OnDkim,
+    AddUnsubscribe, AddressPattern, ConfiguredSender, Delivery, Intake, LoginLimits, LoginOrder, OnDkim,
     OnSuppressed, OnUnavailable, Rate, Retry, Rewriting, Route, RouteLogin, Settings, TrackingDomain,
 };
 use rewrite::{LinkRules, PixelPosition};
-use store::EvidenceRule;
-use track::{KeepAddress, KeepAgent, Quota};
+use seal::Keys;
+use store::{EvidenceRule, FeedbackKind, Store};
+use track::{About, KeepAddress, KeepAgent, Keeping, Quota};
 use upstream::{OAuthClient, Proxy, Tls, Tokens, Trust, Upstream, Vault};
 use verdict::Rules;
 
@@ -19,6 +21,7 @@ use crate::config::{self, Config};
 use crate::house::Cellar;
 use crate::key_file;
 use crate::logging::Format;
+use crate::purging::Terms;
 use crate::rule_book;
 
 /// What the relay runs on.
@@ -55,6 +58,20 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Settings> {
     })
 }
 
+/// Takes bounces and complaints, and does about them what the file says.
+pub(crate) fn intake(
+    config: &Config,
+    store: Arc<dyn Store>,
+    keys: Arc<Keys>,
+    clock: Arc<dyn Clock>,
+) -> Intake {
+    let wanted = &config.unsubscribe;
+    let suppress_on =
+        [(wanted.also_on_bounce, FeedbackKind::Hard), (wanted.also_on_complaint, FeedbackKind::Complaint)];
+    let suppress_on = suppress_on.into_iter().filter_map(|(is_wanted, kind)| is_wanted.then_some(kind));
+    Intake::new(store, keys, clock).suppressing(suppress_on.collect())
+}
+
 /// Where things are kept.
 pub(crate) fn cellar(config: &Config) -> Cellar {
     Cellar {
@@ -83,6 +100,42 @@ pub(crate) fn keeps(config: &Config) -> (KeepAddress, KeepAgent) {
         config::StoreAgent::Full => KeepAgent::Full,
     };
     (address, agent)
+}
+
+/// How long what is kept.
+pub(crate) fn terms(config: &Config) -> Terms {
+    // Nobody waits a day for settling: what is left by then, a crash left.
+    let evidence = config.privacy.keep_evidence.unwrap_or(Duration::from_hours(24));
+    Terms { events: config.privacy.keep_events, subjects: config.privacy.keep_subjects, evidence }
+}
+
+/// What the tracking endpoint keeps of hits.
+pub(crate) fn keeping(config: &Config) -> Keeping {
+    let privacy = &config.privacy;
+    let mut modes = modes(privacy);
+    // Mail to them may have been tracked before they were on the list.
+    if !privacy.never_track.is_empty() {
+        modes.rules.push(ModeRule {
+            senders: vec![AddressPattern::Anyone],
+            recipients: privacy.never_track.iter().map(pattern).collect(),
+            mode: TrackingMode::Off,
+        });
+    }
+    Keeping { honour_dnt: privacy.honour_dnt, modes, keep_events: privacy.keep_events }
+}
+
+/// What a recipient's page says of this installation; `None`: there is none.
+pub(crate) fn about(config: &Config) -> Option<About> {
+    let privacy = &config.privacy;
+    privacy.recipient_page.then(|| About {
+        contact: privacy.contact.clone(),
+        keep_events: privacy.keep_events,
+        address: match privacy.store_ip {
+            config::StoreIp::None => KeepAddress::None,
+            config::StoreIp::Truncated => KeepAddress::Truncated,
+            config::StoreIp::Full => KeepAddress::Full,
+        },
+    })
 }
 
 /// How much may be kept about whom.
@@ -138,13 +191,19 @@ pub(crate) fn log(config: &config::LogConfig) -> (&'static str, Format, Addresse
 /// One line for a person who asked whether the file is fine.
 pub(crate) fn summary(config: &Config) -> String {
     let count = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    format!(
+    let mut summary = format!(
         "{}, {}, {} in the file, links go to {}",
         count(config.listeners.len(), "listener"),
         count(config.upstreams.len(), "upstream"),
         count(config.senders.len(), "sender"),
         config.tracking.base_url
-    )
+    );
+    if let Some(geo) = &config.geo {
+        let built = jiff::Timestamp::from_millisecond(geo.built.unix_millis())
+            .map(|built| built.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d").to_string());
+        summary += &format!(", places by a map of {}", built.as_deref().unwrap_or("an unknown date"));
+    }
+    summary
 }
 
 /// Is this address, or alias, a `[[sender]]` of the file?

@@ -9,6 +9,7 @@ mod reference;
 mod rewrite;
 mod splice;
 mod survey;
+mod token;
 
 use document::{Reading, Whose};
 use encoding_rs::Encoding;
@@ -17,6 +18,7 @@ pub use mime_locate::mime_locate;
 pub use rewrite::rewrite;
 pub use splice::splice;
 pub use survey::survey;
+pub use token::token;
 
 /// How a mail program reads a part: as its charset says, if it says one.
 fn reading<'a>(label: Option<&str>, part: &[u8], ours: &'a dyn Whose) -> Option<Reading<'a>> {
@@ -47,5 +49,10 @@ fn same_document(reading: &Reading<'_>, before: &[u8], after: &[u8]) {
 }
 
 /// Every target, by name.
-pub const TARGETS: [(&str, fn(&[u8])); 4] =
-    [("mime_locate", mime_locate), ("splice", splice), ("rewrite", rewrite), ("survey", survey)];
+pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+    ("mime_locate", mime_locate),
+    ("splice", splice),
+    ("rewrite", rewrite),
+    ("survey", survey),
+    ("token", token),
+];

@@ -80,6 +80,16 @@ impl Gate {
         Some(Place { gate: self.clone(), probe })
     }
 
+    /// While the provider is away: one may find out now.
+    pub(super) fn ask_now(&self) {
+        self.state().opens_at = None;
+    }
+
+    /// Is the provider away, and nobody to ask for a while?
+    pub(super) fn is_pausing(&self, now: Timestamp) -> bool {
+        self.state().opens_at.is_some_and(|opens_at| now < opens_at)
+    }
+
     /// What the provider said, or what happened, when it was found away.
     pub(super) fn words(&self) -> String {
         self.state().words.clone()
@@ -228,6 +238,19 @@ mod tests {
         assert!(probe.reached() && !probe.reached());
         assert!(gate.enter(opens_again).is_some() && gate.enter(opens_again).is_some());
         assert_eq!(gate.words(), "still");
+    }
+
+    #[test]
+    fn one_may_be_sent_to_find_out_at_once() {
+        let gate = gate(4, None);
+        gate.enter(at(0)).unwrap().away(at(0), false, "");
+        assert!(gate.is_pausing(at(1)) && gate.enter(at(1)).is_none());
+        gate.ask_now();
+        assert!(!gate.is_pausing(at(1)));
+        let probe = gate.enter(at(1)).unwrap();
+        assert!(gate.enter(at(1)).is_none(), "one, not four");
+        probe.away(at(1), false, "");
+        assert!(gate.is_pausing(at(60)), "the pause has grown");
     }
 
     #[test]

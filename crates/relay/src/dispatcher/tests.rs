@@ -81,6 +81,27 @@ async fn while_the_provider_is_down_one_mail_knocks_and_then_all_arrive_once() {
 }
 
 #[tokio::test]
+async fn a_flush_asks_also_a_provider_that_was_away() {
+    let provider = Provider::start().await;
+    let address = provider.stop().await;
+    let mut bench = Bench::start(vec![route("own", address)]);
+    for n in 0..5 {
+        bench.put(&format!("s{n}@example.com"), "own", &["bo@example.net"]).await;
+    }
+    bench.until_deferred().await;
+    bench.settled().await;
+    let knocked = bench.counted()[2];
+    bench.queue.flush(BEGINNING).await.unwrap();
+    bench.until_counted([0, 0, knocked + 1]).await;
+    let provider = Provider::start_on(address).await;
+    bench.settled().await;
+    assert_eq!(provider.mails().len(), 0, "nobody asks before its time");
+    bench.queue.flush(BEGINNING).await.unwrap();
+    bench.until_empty().await;
+    assert_eq!(provider.mails().len(), 5);
+}
+
+#[tokio::test]
 async fn a_provider_that_flaps_gets_each_mail_once() {
     let provider = Provider::start().await;
     let count = Arc::new(AtomicUsize::new(0));

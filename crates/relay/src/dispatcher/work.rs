@@ -209,7 +209,7 @@ impl Shared {
         let mut on_top =
             relay.unsubscribable(outlet.route, message.id, whose, copy.is_tracked(), &copy.content);
         if copy.is_tracked() {
-            on_top.extend(relay.about_field(message.id, whose));
+            on_top.extend(relay.about_field(&message.sender, message.id, whose));
         }
         if on_top.is_empty() && !copy.is_tracked() {
             return copy.content;

@@ -1,6 +1,6 @@
 use envelope::{Choice, ManualClock, Timestamp};
 use seal::Recipient;
-use store::{ChoiceOrigin, FeedbackLog as _, MessageRecord, RecipientRecord, SqliteStore};
+use store::{ChoiceOrigin, FeedbackLog as _, MessageRecord, RecipientRecord, SqliteStore, Suppressions as _};
 use tempfile::TempDir;
 
 use super::*;
@@ -177,6 +177,26 @@ async fn the_worst_counts_and_the_same_news_once() {
     assert!(state.bounced_at.is_some() && state.complained_at.is_some());
     let events = house.store.recent_events(10).await.unwrap();
     assert_eq!(events.len(), 4, "delayed, hard once, soft, complaint");
+}
+
+/// Only where the operator wants it, and only what was named.
+#[tokio::test]
+async fn a_hard_bounce_can_put_its_address_on_the_list() {
+    let house = house().await;
+    house.take(&bounce_of("bo@example.net", "failed", "5.1.1", &by_trace(1))).await.unwrap();
+    let listed = async || house.store.suppression("ana@example.com", "bo@example.net").await.unwrap();
+    assert_eq!(listed().await, None, "not by itself");
+
+    let intake = house.intake.clone().suppressing(vec![FeedbackKind::Hard]);
+    let soft = bounce_of("cy@example.net", "failed", "5.2.2", &by_trace(2));
+    let hard = bounce_of("bo@example.net", "failed", "5.1.1", &by_trace(1));
+    for report in [&soft, &hard, &hard] {
+        intake.take(report.as_bytes()).await.unwrap();
+    }
+    let found = listed().await.unwrap();
+    assert_eq!((found.reason, found.message), (SuppressionReason::Bounced, Some(id(1))));
+    assert_eq!(house.store.suppression("ana@example.com", "cy@example.net").await.unwrap(), None);
+    assert_eq!(house.store.suppression("bo@example.com", "bo@example.net").await.unwrap(), None);
 }
 
 /// One copy for several, and a report that names nobody.

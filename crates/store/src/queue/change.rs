@@ -325,5 +325,7 @@ fn flush(db: &Connection, now: Timestamp) -> rusqlite::Result<u64> {
     for key in &keys {
         make_due(db, *key, now)?;
     }
+    let sql = "INSERT INTO flushes (id, number) VALUES (1, 1) ON CONFLICT DO UPDATE SET number = number + 1";
+    execute(db, sql, &[])?;
     Ok(keys.len() as u64)
 }

@@ -336,7 +336,9 @@ async fn flushing_makes_all_due_but_what_is_held(queue: &dyn Queue) {
         queue.put(queued(n, ANA, moment(100 + n))).await.unwrap();
     }
     queue.hold(id(2)).await.unwrap();
+    let before = queue.flushes().await.unwrap();
     assert_eq!(queue.flush(moment(7)).await.unwrap(), 3);
+    assert_eq!(queue.flushes().await.unwrap(), before + 1);
     assert_eq!(due(queue, moment(7), 9, &[]).await, [1, 3, 4]);
     queue.release(id(2)).await.unwrap();
     assert_eq!(due(queue, moment(7), 9, &[]).await, [1, 3, 4], "it kept its own time");

@@ -196,6 +196,12 @@ pub(crate) fn octets(db: &Connection, key: i64) -> rusqlite::Result<Option<Vec<u
     db.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()
 }
 
+pub(crate) fn flushes(db: &Connection) -> Result<u64, Unread> {
+    let sql = "SELECT number FROM flushes";
+    let number: Option<i64> = db.prepare_cached(sql)?.query_row((), |row| row.get(0)).optional()?;
+    Ok(number.map_or(0, unsigned))
+}
+
 /// What a content says of its message; `None`: nothing that can be read.
 pub(crate) fn copy(db: &Connection, key: i64) -> Option<Copy> {
     let sql = "SELECT envelope FROM content WHERE message = ?1";

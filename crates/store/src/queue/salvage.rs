@@ -39,6 +39,8 @@ pub(crate) fn salvage(
             }
             continue;
         };
+        // That of a large content is in its file.
+        let copy = copy.or_else(|| bodies.copy(kept.file.as_deref()?));
         let message = with_recipients(message, copy);
         // A page from before may turn up a second time.
         if key_of(&transaction, message.id).map_err(failed)?.is_some() {

@@ -8,7 +8,7 @@ use crate::sqlite::connection::Schema;
 /// "WXSQ": a queue, not the store.
 pub(crate) const SCHEMA: Schema =
     Schema { application_id: 0x5758_5351, migrations: Migrations::from_slice(STEPS), gives_room_back: true };
-const STEPS: &[M<'static>] = &[M::up(FIRST), M::up(PROOF), M::up(ENVELOPE)];
+const STEPS: &[M<'static>] = &[M::up(FIRST), M::up(PROOF), M::up(ENVELOPE), M::up(FLUSHES)];
 
 const FIRST: &str = "
 PRAGMA application_id = 0x57585351;
@@ -82,6 +82,15 @@ CREATE TABLE content_with_envelope (
 INSERT INTO content_with_envelope SELECT message, '', octets FROM content;
 DROP TABLE content;
 ALTER TABLE content_with_envelope RENAME TO content;
+";
+
+/// Whoever works the queue sees here that somebody flushed it.
+const FLUSHES: &str = "
+CREATE TABLE flushes (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    number INTEGER NOT NULL
+) STRICT;
+INSERT INTO flushes (id, number) VALUES (1, 0);
 ";
 
 #[cfg(test)]

@@ -372,6 +372,10 @@ impl Queue for SqliteQueue {
         self.commit(|| Change::Flush(now)).await
     }
 
+    async fn flushes(&self) -> Result<u64, StoreError> {
+        self.0.readers.read("looking whether somebody flushed", read::flushes).await
+    }
+
     async fn prove_writable(&self) -> Result<Footing, StoreError> {
         let inner = self.0.clone();
         let reserve = tokio::task::spawn_blocking(move || inner.room.has_reserve());

@@ -2,6 +2,7 @@ use envelope::{RelayId, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::sqlite::event_log::write_event;
+use crate::sqlite::known_keys::KnownKeys;
 use crate::sqlite::readers::Unread;
 use crate::sqlite::write::execute;
 use crate::{Event, EventKind, Feedback, FeedbackKind, RecipientFeedback};
@@ -33,7 +34,7 @@ pub(crate) fn write_feedback(db: &Connection, feedback: &Feedback) -> rusqlite::
     if !is_known {
         return Ok(None);
     }
-    let seq = write_event(db, &event(feedback))?;
+    let seq = write_event(db, &event(feedback), &mut KnownKeys::default())?;
     if let Some(recipient) = feedback.recipient {
         write_state(db, feedback, recipient)?;
     }

@@ -10,7 +10,8 @@ mod tracing;
 pub(crate) use forgetting::Forget;
 pub(crate) use purging::{Batch, batch, delete, over_its_time};
 pub(crate) use refusing::{
-    allow, is_quiet, last_opens, parties, recipient_facts, record_last_open, refuse, refused,
+    Refusals, allow, is_quiet, last_opens, parties, recipient_facts, record_last_open, refusals, refuse,
+    refused,
 };
 pub(crate) use remains::remains;
 pub(crate) use schema::PRIVACY;

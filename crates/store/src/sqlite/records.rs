@@ -3,6 +3,7 @@ use tokio::sync::watch;
 
 use crate::StoreError;
 use crate::sqlite::event_log;
+use crate::sqlite::known_keys::KnownKeys;
 use crate::sqlite::suppression::SuppressedSenders;
 use crate::sqlite::write::Write;
 use crate::sqlite::writer::Ledger;
@@ -10,6 +11,9 @@ use crate::sqlite::writer::Ledger;
 /// The store's writes, the number of the newest event that is committed, and that of the newest settled one.
 pub(crate) struct Records {
     newest: Option<i64>,
+    known: KnownKeys,
+    /// A transaction is under way.
+    begun: bool,
     committed: watch::Sender<i64>,
     suppressed: SuppressedSenders,
     settling: Option<i64>,
@@ -26,6 +30,8 @@ impl Records {
         let settled = event_log::settled(db).map_err(|e| StoreError::sqlite("being opened", e))?;
         Ok(Self {
             newest: None,
+            known: KnownKeys::default(),
+            begun: false,
             committed: watch::Sender::new(newest),
             settling: None,
             settled: watch::Sender::new(settled),
@@ -52,7 +58,11 @@ impl Ledger for Records {
     const THREAD: &'static str = "store-writer";
 
     fn apply(&mut self, write: &Write, db: &Connection) -> Result<(), StoreError> {
-        self.newest = write.apply(db)?.or(self.newest);
+        if !self.begun {
+            self.known.begin(db).map_err(|e| StoreError::sqlite("beginning to write", e))?;
+            self.begun = true;
+        }
+        self.newest = write.apply(db, &mut self.known)?.or(self.newest);
         if let Write::Settle(settlement) = write {
             self.settling = self.settling.max(Some(settlement.upto));
         }
@@ -60,6 +70,7 @@ impl Ledger for Records {
     }
 
     fn committed(&mut self, _db: &Connection) {
+        self.begun = false;
         if let Some(newest) = self.newest.take() {
             self.committed.send_replace(newest);
         }
@@ -73,6 +84,8 @@ impl Ledger for Records {
     }
 
     fn taken_back(&mut self) {
+        self.begun = false;
+        self.known.forget();
         self.newest = None;
         self.settling = None;
     }

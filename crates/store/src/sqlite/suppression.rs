@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use envelope::{RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-
-use crate::sqlite::event_log;
 use tokio::time::timeout;
 
+use crate::sqlite::event_log;
+use crate::sqlite::known_keys::KnownKeys;
 use crate::sqlite::read::MOST;
 use crate::sqlite::readers::Unread;
 use crate::sqlite::revocation::{edition, next_edition};
@@ -162,7 +162,7 @@ fn append_event(db: &Connection, unsubscription: &Unsubscription) -> rusqlite::R
         user_agent: None,
         evidence: "{}".to_owned(),
     };
-    event_log::write_event(db, &event)
+    event_log::write_event(db, &event, &mut KnownKeys::default())
 }
 
 fn sender_key(sender: Option<&str>) -> String {
@@ -389,6 +389,28 @@ mod tests {
         store.suppressed.state().looked_at = None;
         assert!(store.suppression("ana@x.example", "jo@x.example").await.is_err());
         assert_eq!(store.suppression("eve@x.example", "bo@x.example").await.unwrap(), None);
+    }
+
+    /// `cargo test --release -p waxseal-store -- --ignored --nocapture what_a_lookup_costs`
+    #[tokio::test]
+    #[ignore = "measures"]
+    async fn what_a_lookup_costs() {
+        const TIMES: u32 = 20_000;
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("waxseal.db")).unwrap();
+        for n in 0..1_000 {
+            store.suppress(entry("ana@x.example", &format!("{n}@x.example"))).await.unwrap();
+        }
+        for (case, sender) in
+            [("of a sender who has none", "eve@x.example"), ("of one who has some", "ana@x.example")]
+        {
+            store.suppression(sender, "bo@x.example").await.unwrap();
+            let began = Instant::now();
+            for _ in 0..TIMES {
+                assert_eq!(store.suppression(sender, "bo@x.example").await.unwrap(), None);
+            }
+            println!("{case}: {:?} a lookup", began.elapsed() / TIMES);
+        }
     }
 
     #[tokio::test]

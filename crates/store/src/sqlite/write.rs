@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::sqlite::event_log::{drop_evidence, settle, write_event};
 use crate::sqlite::feedback::write_feedback;
+use crate::sqlite::known_keys::KnownKeys;
 use crate::sqlite::{api_token, privacy, revocation, submissions, suppression};
 use crate::{
     AppPassword, Event, Feedback, LastOpen, MessageOutcome, MessageRecord, SenderRecord, Settlement,
@@ -62,7 +63,10 @@ pub(crate) enum Write {
 
 impl Write {
     /// Within a transaction. Returns the number of an event that was not there before.
-    pub(crate) fn apply(&self, db: &Connection) -> Result<Option<i64>, StoreError> {
+    pub(crate) fn apply(&self, db: &Connection, known: &mut KnownKeys) -> Result<Option<i64>, StoreError> {
+        if self.may_delete() {
+            known.forget();
+        }
         match self {
             Self::Message(record) => {
                 write_message(db, record).map_err(|e| StoreError::sqlite("recording a message", e))?;
@@ -74,13 +78,13 @@ impl Write {
                 Ok(None)
             }
             Self::Event(event) => {
-                write_event(db, event).map_err(|e| StoreError::sqlite("recording an event", e))
+                write_event(db, event, known).map_err(|e| StoreError::sqlite("recording an event", e))
             }
             Self::Feedback(feedback) => {
                 write_feedback(db, feedback).map_err(|e| StoreError::sqlite("recording what came back", e))
             }
             Self::Settle(settlement) => {
-                settle(db, settlement).map_err(|e| StoreError::sqlite("settling events", e))
+                settle(db, settlement, known).map_err(|e| StoreError::sqlite("settling events", e))
             }
             Self::NoOldSubmissions { now } => {
                 submissions::forget(db, *now)
@@ -146,6 +150,20 @@ impl Write {
             #[cfg(test)]
             Self::Panic => panic!("as a test asked"),
         }
+    }
+
+    /// Rows that events refer to: all but those that surely do not.
+    fn may_delete(&self) -> bool {
+        !matches!(
+            self,
+            Self::Message(_)
+                | Self::Outcome(_)
+                | Self::Event(_)
+                | Self::Settle(_)
+                | Self::Feedback(_)
+                | Self::Submission { .. }
+                | Self::DropEvidence { .. }
+        )
     }
 }
 

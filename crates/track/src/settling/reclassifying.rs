@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use envelope::{RelayId, Timestamp};
 use store::{Store, StoreError, StoredEvent};
+use tokio::task::JoinSet;
 use verdict::{Judgement, Rules, Verdict};
 
 use super::change::same;
@@ -73,9 +74,14 @@ impl Reclassifier {
     /// # Errors
     /// When the store fails; what was not written is found again.
     pub async fn apply(&self, reclassified: &Reclassified, now: Timestamp) -> Result<(), StoreError> {
+        // Together: one commit for many.
+        let mut writes = JoinSet::new();
         for change in &reclassified.changes {
-            let event = verdict(&change.event, now, change.to.clone());
-            self.store.record_event(event).await?;
+            let (store, event) = (self.store.clone(), verdict(&change.event, now, change.to.clone()));
+            writes.spawn(async move { store.record_event(event).await });
+        }
+        while let Some(written) = writes.join_next().await {
+            written.map_err(|_| StoreError::Panicked { thread: "reclassifying" })??;
         }
         Ok(())
     }
@@ -97,14 +103,14 @@ impl Reclassifier {
         let current = event.judgement.as_ref();
         // Half an address judges otherwise than a whole one did, and that is no news.
         if !kept.has_whole_address() && current.is_some_and(|current| current.rules == self.rules.version()) {
-            return None;
+            return current.cloned();
         }
         let judged = self.rules.judge(&evidence);
         // A click told who it was; rules look at one hit only.
         let by_click =
             current.is_some_and(|current| current.reasons.iter().any(|reason| reason == "later_click"));
         if by_click && judged.verdict == Verdict::Unknown {
-            return None;
+            return current.cloned();
         }
         Some(judged)
     }

@@ -13,13 +13,16 @@ use verdict::Context;
 /// What the store knows of messages and their senders, as far as verdicts need it.
 pub(crate) struct Facts {
     store: Arc<dyn Store>,
-    known: Mutex<HashMap<RelayId, (Instant, Arc<MessageFacts>)>>,
+    known: Mutex<Known>,
     /// Bound what hits ask of the store while their answers wait: at once, and in a second.
     at_once: Semaphore,
     in_second: Mutex<(Instant, u32)>,
     /// Tells recipients apart without being able to name them.
     hasher: RandomState,
 }
+
+/// Each with when it was read.
+type Known = HashMap<RelayId, (Instant, Arc<MessageFacts>)>;
 
 /// About one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,9 +45,9 @@ const MOST_IN_SECOND: u32 = 100;
 const FRESH: Duration = Duration::from_secs(30);
 /// The 250 is noted a moment after it was said.
 const NOTED_MS: i64 = 1_000;
+/// Messages, a list's counted once for each hundred recipients: some 20 MB at most.
 const MOST_KNOWN: usize = 1_000;
-/// A list's recipients are not kept in memory.
-const MOST_RECIPIENTS: usize = 200;
+const RECIPIENTS_A_MESSAGE: usize = 100;
 
 impl Facts {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
@@ -111,20 +114,21 @@ impl Facts {
 
     fn remember(&self, message: RelayId, facts: &Arc<MessageFacts>) {
         // The provider's answer is still to come.
-        if facts.recipients.len() > MOST_RECIPIENTS || facts.accepted_at.is_none() {
+        if facts.accepted_at.is_none() {
             return;
         }
         let mut known = self.known();
-        if known.len() >= MOST_KNOWN {
+        let weight = |known: &Known| known.values().map(|(_, facts)| facts.weight()).sum::<usize>();
+        if weight(&known) + facts.weight() > MOST_KNOWN {
             known.retain(|_, (since, _)| since.elapsed() < FRESH);
         }
         // All of them in use just now: then the store is asked again.
-        if known.len() < MOST_KNOWN {
+        if weight(&known) + facts.weight() <= MOST_KNOWN {
             known.insert(message, (Instant::now(), facts.clone()));
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<RelayId, (Instant, Arc<MessageFacts>)>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -154,6 +158,10 @@ impl MessageFacts {
             Some(_) => modes.of(sender, self.recipient(recipient)),
             None => modes.of(sender, self.recipients.values().map(String::as_str)),
         }
+    }
+
+    fn weight(&self) -> usize {
+        1 + self.recipients.len() / RECIPIENTS_A_MESSAGE
     }
 
     /// The recipient's address; `None` for a copy that several share.

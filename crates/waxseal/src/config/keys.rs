@@ -610,6 +610,12 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"refuse\""),
         "Mail for one who unsubscribed, or is on the list of waxseal suppress: refuse (550) | skip (the others get it; the record says so).",
     ),
+    key(
+        "unsubscribe.also_on",
+        Kind::Words(&["bounce", "complaint"], &[]),
+        Default("[]"),
+        "What else puts a recipient on a sender's list: bounce (there is no such mailbox) | complaint.",
+    ),
     // ── auth
     holder("auth", Kind::Table, "Who may send."),
     key(
@@ -675,8 +681,18 @@ pub(super) static KEYS: &[Key] = &[
         Default("[]"),
         "Recipients who are never tracked: \"*@example.org\" or \"legal@example.com\".",
     ),
-    later("privacy.geo"),
-    later("privacy.geo_db"),
+    key(
+        "privacy.geo",
+        Kind::Word(&["none", "country", "city"], &[]),
+        Default("\"none\""),
+        "none | country | city: where a person opened or clicked, as far as the address tells; needs `geo_db`.",
+    ),
+    key(
+        "privacy.geo_db",
+        Kind::Path,
+        Optional("\"/var/lib/GeoIP/GeoLite2-Country.mmdb\""),
+        "A map of addresses in MaxMind's format; read again when it changes. Waxseal ships none and fetches none.",
+    ),
     key(
         "privacy.mode",
         Kind::Word(&["off", "hygiene", "pseudonymous", "full"], &[]),

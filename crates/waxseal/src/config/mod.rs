@@ -9,6 +9,7 @@ mod document;
 mod endpoint;
 mod example;
 mod forms;
+mod geo;
 mod handing_on;
 mod keys;
 mod listening;

@@ -40,6 +40,7 @@ impl Resolving<'_> {
         let senders = self.senders();
         let limits = self.limits();
         let intel = self.intel();
+        let geo = self.geo();
 
         let hostname = match root.entry("server.hostname") {
             None => system_host_name(),
@@ -61,6 +62,7 @@ impl Resolving<'_> {
             senders,
             privacy: self.privacy()?,
             console,
+            geo: geo?,
             intel: intel?,
             store: self.store()?,
             limits: limits?,

@@ -2,7 +2,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use envelope::{Choice, Credentials, Mailbox, Secret, TrackingMode};
+use envelope::{Choice, Credentials, Mailbox, Secret, Timestamp, TrackingMode};
+use track::PlaceDetail;
 
 use super::address_pattern::AddressPattern;
 use super::network::Network;
@@ -36,6 +37,8 @@ pub struct Config {
     pub privacy: Privacy,
     /// Where the API listens.
     pub console: Option<SocketAddr>,
+    /// The map of addresses; `None`: places are not told.
+    pub geo: Option<GeoConfig>,
     /// What people are told from machines by.
     pub intel: IntelConfig,
     /// Where things are kept.
@@ -272,6 +275,10 @@ pub struct Unsubscribe {
     pub mailto: Option<Mailbox>,
     /// What happens to mail for one who is to get none.
     pub on_suppressed: OnSuppressed,
+    /// A bounce for good puts its recipient on the list.
+    pub also_on_bounce: bool,
+    /// So does a complaint.
+    pub also_on_complaint: bool,
 }
 
 /// `unsubscribe.add`.
@@ -473,6 +480,17 @@ pub enum StoreAgent {
     Family,
     /// All of it.
     Full,
+}
+
+/// `privacy.geo`, with a map that was opened once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GeoConfig {
+    /// The map.
+    pub file: PathBuf,
+    /// How closely places are told.
+    pub detail: PlaceDetail,
+    /// When the map was made.
+    pub built: Timestamp,
 }
 
 /// `[intel]`: files that were read once, and found to be right.

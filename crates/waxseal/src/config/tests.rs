@@ -35,6 +35,7 @@ fn mailbox(text: &str) -> Mailbox {
 
 /// Every default at once.
 #[test]
+#[allow(clippy::too_many_lines, reason = "every setting there is, at its default")]
 fn the_shortest_file_that_runs() {
     let hostname = surroundings::system_host_name();
     let address = |text: &str| -> SocketAddr { text.parse().unwrap() };
@@ -106,6 +107,8 @@ fn the_shortest_file_that_runs() {
                 add: AddUnsubscribe::Off,
                 mailto: None,
                 on_suppressed: OnSuppressed::Refuse,
+                also_on_bounce: false,
+                also_on_complaint: false,
             },
             login_order: vec![LoginPlace::Local, LoginPlace::Upstream],
             throttle: Throttle { failures: 5, per: Duration::from_mins(15) },
@@ -125,6 +128,7 @@ fn the_shortest_file_that_runs() {
                 contact: None,
             },
             console: None,
+            geo: None,
             intel: IntelConfig { rules: None, lists: std::path::PathBuf::from("/var/lib/waxseal/intel") },
             store: StoreConfig {
                 database: "/var/lib/waxseal/waxseal.db".into(),
@@ -259,6 +263,7 @@ fn every_key_is_heard() {
         ("upstream.*.rate.messages", &[("upstream.*.rate.per", "'1m'")], "9"),
         ("upstream.*.rate.per", &[("upstream.*.rate.messages", "9")], "'2m'"),
         ("upstream.*.from_must_match", &[], "false"),
+        ("unsubscribe.also_on", &[], "['complaint']"),
         ("auth.order", &[], "['upstream']"),
         ("auth.throttle.failures", &[], "7"),
         ("auth.throttle.per", &[], "'1h'"),

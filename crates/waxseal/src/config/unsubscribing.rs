@@ -36,6 +36,8 @@ impl Resolving<'_> {
                 "skip" => OnSuppressed::Skip,
                 _ => OnSuppressed::Refuse,
             },
+            also_on_bounce: root.get::<Vec<&str>>("unsubscribe.also_on")?.contains(&"bounce"),
+            also_on_complaint: root.get::<Vec<&str>>("unsubscribe.also_on")?.contains(&"complaint"),
         })
     }
 }

@@ -125,6 +125,10 @@ impl Queue for Faulty {
         self.queue.flush(now).await
     }
 
+    async fn flushes(&self) -> Result<u64, StoreError> {
+        self.queue.flushes().await
+    }
+
     async fn prove_writable(&self) -> Result<Footing, StoreError> {
         self.faults.proofs.fetch_add(1, Ordering::SeqCst);
         self.faults.write()?;

@@ -49,15 +49,20 @@ pub(super) fn address_of(value: ValueRef<'_>) -> Option<String> {
 }
 
 fn address_text(octets: &[u8]) -> Option<String> {
-    match *octets {
-        [a, b, c] => Some(format!("{}/24", Ipv4Addr::new(a, b, c, 0))),
-        [a, b, c, d] => Some(Ipv4Addr::new(a, b, c, d).to_string()),
-        [a, b, c, d, e, f] => {
-            let mut all = [0; 16];
-            all[..6].copy_from_slice(&[a, b, c, d, e, f]);
-            Some(format!("{}/48", Ipv6Addr::from(all)))
+    match octets.len() {
+        3 | 4 => {
+            let mut all = [0; 4];
+            all[..octets.len()].copy_from_slice(octets);
+            let prefix = if octets.len() == 3 { "/24" } else { "" };
+            Some(format!("{}{prefix}", Ipv4Addr::from(all)))
         }
-        _ => Some(Ipv6Addr::from(<[u8; 16]>::try_from(octets).ok()?).to_string()),
+        6 | 16 => {
+            let mut all = [0; 16];
+            all[..octets.len()].copy_from_slice(octets);
+            let prefix = if octets.len() == 6 { "/48" } else { "" };
+            Some(format!("{}{prefix}", Ipv6Addr::from(all)))
+        }
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use verdict::{Judgement, Verdict};
 
 use super::form;
+use crate::sqlite::known_keys::KnownKeys;
 use crate::sqlite::privacy::is_quiet;
 use crate::sqlite::write::{execute, key_of};
 use crate::{Event, EventKind, EvidenceRule, Settlement};
@@ -19,12 +20,24 @@ struct Hit {
 }
 
 /// Returns the number of an event that was not there before.
-pub(crate) fn write_event(db: &Connection, event: &Event) -> rusqlite::Result<Option<i64>> {
-    let message = key_of(db, event.message)?;
+pub(crate) fn write_event(
+    db: &Connection,
+    event: &Event,
+    known: &mut KnownKeys,
+) -> rusqlite::Result<Option<i64>> {
+    let message = match known.messages.get(&event.message) {
+        Some(key) => *key,
+        None => {
+            let key = key_of(db, event.message)?;
+            known.messages.insert(event.message, key);
+            key
+        }
+    };
     if is_quiet(db, message, event)? {
         return Ok(None);
     }
-    let judgement = event.judgement.as_ref().map(|judgement| key_of_judgement(db, judgement)).transpose()?;
+    let judgement = event.judgement.as_ref();
+    let judgement = judgement.map(|judgement| key_of_judgement(db, judgement, known)).transpose()?;
     let about = match event.about {
         Some(id) => hit(db, id)?.map_or(About::Unknown(id), About::Hit),
         None => About::Nothing,
@@ -50,9 +63,9 @@ pub(crate) fn write_event(db: &Connection, event: &Event) -> rusqlite::Result<Op
             event.link,
             judgement,
             about.value(),
-            key_of_word(db, event.device.as_deref())?,
-            key_of_word(db, event.place.as_deref())?,
-            key_of_word(db, event.user_agent.as_deref())?,
+            key_of_word(db, event.device.as_deref(), known)?,
+            key_of_word(db, event.place.as_deref(), known)?,
+            key_of_word(db, event.user_agent.as_deref(), known)?,
             event.address.as_deref().map(form::address),
             evidence.filter(|_| !is_hit),
         ],
@@ -180,11 +193,15 @@ fn count(
 }
 
 /// Appends the verdicts and moves the mark. Returns the number of the newest event that was not there before.
-pub(crate) fn settle(db: &Connection, settlement: &Settlement) -> rusqlite::Result<Option<i64>> {
+pub(crate) fn settle(
+    db: &Connection,
+    settlement: &Settlement,
+    known: &mut KnownKeys,
+) -> rusqlite::Result<Option<i64>> {
     let upto = settlement.upto;
     let mut newest = None;
     for verdict in &settlement.verdicts {
-        newest = write_event(db, verdict)?.or(newest);
+        newest = write_event(db, verdict, known)?.or(newest);
     }
     match settlement.evidence {
         EvidenceRule::Drop => {
@@ -220,18 +237,33 @@ fn verdict_of(db: &Connection, judgement: Option<i64>) -> rusqlite::Result<Optio
     Ok(code.as_deref().and_then(Verdict::from_code))
 }
 
-fn key_of_word(db: &Connection, text: Option<&str>) -> rusqlite::Result<Option<i64>> {
+fn key_of_word(db: &Connection, text: Option<&str>, known: &mut KnownKeys) -> rusqlite::Result<Option<i64>> {
     let Some(text) = text else { return Ok(None) };
-    let find = "SELECT key FROM word WHERE text = ?1";
-    let known = db.prepare_cached(find)?.query_row([text], |row| row.get(0)).optional()?;
-    if known.is_some() {
-        return Ok(known);
+    if let Some(key) = known.words.get(text) {
+        return Ok(Some(*key));
     }
-    execute(db, "INSERT INTO word (text) VALUES (?1)", &[&text as &dyn ToSql])?;
-    Ok(Some(db.last_insert_rowid()))
+    let find = "SELECT key FROM word WHERE text = ?1";
+    let key = match db.prepare_cached(find)?.query_row([text], |row| row.get(0)).optional()? {
+        Some(key) => key,
+        None => {
+            execute(db, "INSERT INTO word (text) VALUES (?1)", &[&text as &dyn ToSql])?;
+            db.last_insert_rowid()
+        }
+    };
+    known.words.insert(text.to_owned(), key);
+    Ok(Some(key))
 }
 
-fn key_of_judgement(db: &Connection, judgement: &Judgement) -> rusqlite::Result<i64> {
+fn key_of_judgement(db: &Connection, judgement: &Judgement, known: &mut KnownKeys) -> rusqlite::Result<i64> {
+    if let Some(key) = known.judgement(judgement) {
+        return Ok(key);
+    }
+    let key = find_or_add_judgement(db, judgement)?;
+    known.learn_judgement(judgement, key);
+    Ok(key)
+}
+
+fn find_or_add_judgement(db: &Connection, judgement: &Judgement) -> rusqlite::Result<i64> {
     let reasons = serde_json::to_string(&judgement.reasons).unwrap_or_else(|_| "[]".to_owned());
     let trust = judgement.trust;
     let values = params![

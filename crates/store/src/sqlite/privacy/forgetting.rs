@@ -63,6 +63,7 @@ fn forget_copy(db: &Connection, (message, number): (i64, i64)) -> rusqlite::Resu
     execute(db, "INSERT INTO quiet (message, number) VALUES (?1, ?2) ON CONFLICT DO NOTHING", values)?;
     delete_events(db, message, number, "true")?;
     execute(db, "DELETE FROM last_open WHERE message = ?1 AND number = ?2", values)?;
+    execute(db, "DELETE FROM recipient_feedback WHERE message = ?1 AND recipient = ?2", values)?;
     // Its answer names him more often than not.
     let nobody = "UPDATE recipient SET address = ?3, reply = '' WHERE message = ?1 AND number = ?2";
     execute(db, nobody, params![message, number, FORGOTTEN])?;

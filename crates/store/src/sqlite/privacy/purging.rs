@@ -72,6 +72,7 @@ const STEPS: [Step; 6] = [
             "DELETE FROM recipient WHERE message = ?1",
             "DELETE FROM link WHERE message = ?1",
             "DELETE FROM quiet WHERE message = ?1",
+            "DELETE FROM recipient_feedback WHERE message = ?1",
             "DELETE FROM message WHERE key = ?1",
             "DELETE FROM tally WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM event e WHERE e.message = ?1)",
         ],

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use envelope::{RelayId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
@@ -45,6 +47,34 @@ pub(crate) fn refused(db: &Connection, addresses: &[String]) -> Result<Vec<bool>
     let refused =
         addresses.iter().map(|address| statement.query_row([hash(&salt, address)], |row| row.get(0)));
     Ok(refused.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Those who refused, to be known again in memory.
+pub(crate) struct Refusals {
+    salt: Vec<u8>,
+    hashes: HashSet<[u8; 32]>,
+}
+
+/// Some 400 KB.
+const MOST_IN_MEMORY: i64 = 10_000;
+
+/// All of them; `None` if there are too many for that.
+pub(crate) fn refusals(db: &Connection) -> Result<Option<Refusals>, Unread> {
+    let count = "SELECT count(*) FROM (SELECT 1 FROM refusal LIMIT ?1 + 1)";
+    let count: i64 = db.prepare_cached(count)?.query_row([MOST_IN_MEMORY], |row| row.get(0))?;
+    if count > MOST_IN_MEMORY {
+        return Ok(None);
+    }
+    let mut all = db.prepare_cached("SELECT address FROM refusal")?;
+    let hashes = all.query_map((), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok(Some(Refusals { salt: salt(db)?, hashes }))
+}
+
+impl Refusals {
+    /// Did this address refuse?
+    pub(crate) fn contain(&self, address: &str) -> bool {
+        !self.hashes.is_empty() && self.hashes.contains(&hash(&self.salt, address))
+    }
 }
 
 pub(crate) fn refuse(db: &Connection, address: &str, at: Timestamp) -> rusqlite::Result<()> {
