@@ -172,6 +172,9 @@ fn every_key_is_heard() {
     fs::write(folder.path().join("password"), "hunter2\n").unwrap();
     fs::write(folder.path().join("verdicts.toml"), verdict::Rules::builtin_text()).unwrap();
     fs::create_dir(folder.path().join("lists")).unwrap();
+    // One node of a tree, one country: as small as a map gets.
+    let map = include_bytes!("../../../../tests/config/one_country.mmdb");
+    fs::write(folder.path().join("map.mmdb"), map).unwrap();
     let https: &[(&str, &str)] = &[("tracking.base_url", "'https://t.example.com'"), ("tls.mode", "'none'")];
     let login: Keys = &[("upstream.*.auth", "'login'"), ("upstream.*.username", "'a'")];
     let none: Keys = &[("upstream.*.auth", "'none'")];
@@ -309,6 +312,8 @@ fn every_key_is_heard() {
         ("console.listen", &[], "'127.0.0.1:8082'"),
         ("intel.rules", &[], "'verdicts.toml'"),
         ("intel.lists", &[], "'lists'"),
+        ("privacy.geo", &[("privacy.geo_db", "'map.mmdb'")], "'city'"),
+        ("privacy.geo_db", &[("privacy.geo", "'country'")], "'map.mmdb'"),
         ("log.level", &[], "'debug'"),
         ("log.format", &[], "'json'"),
         ("log.addresses", &[], "'full'"),
