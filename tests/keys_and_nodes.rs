@@ -213,7 +213,7 @@ async fn relay_and_endpoint_run_apart_on_one_store() {
     harness::eventually("it is handed on", || provider.received().pop());
     let (link, _) = tracked(&provider);
     assert!(redirects(tracking, &link));
-    assert_eq!(endpoint.json("events").len(), 1);
+    harness::eventually("the click", || (endpoint.json("events").len() == 1).then_some(()));
     assert_eq!(relay.json("events").len(), 1);
     assert_eq!((endpoint.stop(), relay.stop()), (0, 0));
 }

@@ -85,7 +85,7 @@ async fn a_link_a_recipient_and_a_message_are_stopped_and_let_go() {
     revoke(&[&id, "--recipient", "0", "--undo"]);
     soon([false, false]);
     http::request(relay.tracking, "GET", &pixels[0], &[]);
-    assert!(relay.json("events").iter().any(|event| event["kind"] == "open"));
+    eventually("the open", || relay.json("events").iter().any(|event| event["kind"] == "open").then_some(()));
 
     for (args, expected) in [
         (vec![id.as_str(), "--link", "7"], "no tracked link 7; it has 0 (https://example.org/a), 1"),
