@@ -253,6 +253,7 @@ async fn neomutt() {
 }
 
 /// A mail server takes every message at once, and tries again by itself what was refused for now.
+#[derive(Clone, Copy)]
 struct Server<'a> {
     submit: &'a dyn Fn() -> Command,
     flush: &'a dyn Fn(),

@@ -39,7 +39,7 @@ async fn kill_under_load_loses_no_event_that_was_answered() {
         open_listener(smtp) + &plain_upstream(provider.address) + limits
     });
     let pixels: Vec<String> = (0..READERS).map(|number| pixel_of_a_mail(&relay, &provider, number)).collect();
-    let mut tallies = vec![Tally::default(); READERS];
+    let mut tallies = [Tally::default(); READERS];
     let mut random = Random::seeded();
     for round in 0..kills {
         // In two rounds of three somebody holds the database, so that the journal takes over; in one of these it

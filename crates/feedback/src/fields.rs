@@ -81,15 +81,13 @@ fn unescape_xtext(text: &str) -> String {
             .get(at + 1..at + 3)
             .filter(|two| two.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)));
         // Only what xtext has to encode is taken for encoded: `bo+22@` is somebody's address.
-        match digits.and_then(|two| u8::from_str_radix(two, 16).ok()).filter(|o| *o == b'+' || *o == b'=') {
-            Some(octet) => {
-                out.push(char::from(octet));
-                rest = &rest[at + 3..];
-            }
-            None => {
-                out.push('+');
-                rest = &rest[at + 1..];
-            }
+        let octet = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
+        if let Some(octet) = octet.filter(|octet| matches!(octet, b'+' | b'=')) {
+            out.push(char::from(octet));
+            rest = &rest[at + 3..];
+        } else {
+            out.push('+');
+            rest = &rest[at + 1..];
         }
     }
     out + rest

@@ -25,8 +25,8 @@ impl Original {
     /// From the octets that came back: a whole message, a header section, or either cut short.
     pub(crate) fn read(octets: &[u8]) -> Self {
         let Some(message) = MessageParser::new().parse(octets) else { return Self::default() };
-        let mut original = Self::default();
-        original.message_id = message.message_id().and_then(sound_id);
+        let message_id = message.message_id().and_then(sound_id);
+        let mut original = Self { message_id, ..Self::default() };
         let field = |name: HeaderName<'static>| mime::field_bodies(octets, name.as_str());
         for received in field(HeaderName::Received) {
             original.relay_ids.extend(relay_id(&received));

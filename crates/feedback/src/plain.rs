@@ -6,7 +6,7 @@ use crate::report::{DeliveryReport, RecipientReport};
 use crate::{Original, Severity, severity};
 
 /// A notification in a program's own words: qmail's, Exim's, old Exchange's. `None`: it is none.
-pub(crate) fn delivery(message: &Message<'_>, attached: Original) -> Option<DeliveryReport> {
+pub(crate) fn delivery(message: &Message<'_>, attached: &Original) -> Option<DeliveryReport> {
     let text = message.body_text(0).unwrap_or_default().replace("\r\n", "\n");
     let report = |recipients: Vec<RecipientReport>, text_after: Option<&str>| {
         let inline = text_after.map(|text| Original::read(text.trim_start().as_bytes()));

@@ -24,7 +24,7 @@ pub fn read(raw: &[u8]) -> Result<Report, ReadError> {
     } else if let Some(complaint) = junk_mail_report(&message, raw) {
         return Ok(Report::Complaint(complaint));
     } else {
-        plain::delivery(&message, original(&message, raw)).ok_or(ReadError::NoReport)?
+        plain::delivery(&message, &original(&message, raw)).ok_or(ReadError::NoReport)?
     };
     if report.recipients.is_empty() { Err(ReadError::NoRecipient) } else { Ok(Report::Delivery(report)) }
 }

@@ -7,14 +7,10 @@ pub(crate) fn of_failure(status: Option<EnhancedStatusCode>, words: &str) -> Sev
     let words = words.to_ascii_lowercase();
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
     match status.map(|status| (status.class(), status.subject(), status.detail())) {
-        // They gave up on something that might have passed.
-        Some((4 | 2, ..)) => Severity::Soft,
-        // Bad mailbox, bad system, bad syntax, moved, null MX.
-        Some((5, 1, 1 | 2 | 3 | 6 | 10)) if !says(POLICY) => Severity::Hard,
-        // The sender's address is what is bad.
-        Some((5, 1, 7 | 8)) => Severity::Soft,
-        // Mailbox disabled. (Over quota is 5.2.2, too long 5.2.3.)
-        Some((5, 2, 1)) if !says(POLICY) => Severity::Hard,
+        // They gave up on something that might have passed; or the sender's address is what is bad.
+        Some((4 | 2, ..) | (5, 1, 7 | 8)) => Severity::Soft,
+        // Bad mailbox, bad system, bad syntax, moved, null MX; mailbox disabled. (Over quota is 5.2.2, too long 5.2.3.)
+        Some((5, 1, 1 | 2 | 3 | 6 | 10) | (5, 2, 1)) if !says(POLICY) => Severity::Hard,
         // No route; Microsoft's "the domain does not exist".
         Some((5, 4, 4 | 310)) => Severity::Hard,
         // Whatever else has a code of its own is not about the address, unless the words say so.

@@ -167,6 +167,7 @@ fn message(n: u32) -> MessageRecord {
 
 /// As they come: opens, clicks, in ten of which one is judged anew; networks all over the world, some hundred
 /// agents; some twenty events a message, most of them in the days after it left.
+#[allow(clippy::many_single_char_names, reason = "an address has four octets")]
 fn event(n: u32, events: u32) -> Event {
     let hash = scattered(n);
     let mut random = [0; 10];

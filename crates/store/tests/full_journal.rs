@@ -156,7 +156,7 @@ impl Scene {
         self.other.execute_batch("ROLLBACK").unwrap();
         let began = Instant::now();
         while self.recorder.replay().await.is_err() || !self.files().is_empty() {
-            assert!(began.elapsed() < Duration::from_secs(60), "{:?}", self.files());
+            assert!(began.elapsed() < Duration::from_mins(1), "{:?}", self.files());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let stored = self.store.events_after(0, 10_000).await.unwrap();

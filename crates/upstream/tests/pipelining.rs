@@ -28,7 +28,7 @@ async fn transaction(
         for (path, parameters) in &asked {
             codes.push(code(&connection.rcpt(path, parameters).await?));
         }
-        if codes[1..].iter().any(|code| *code == 250) {
+        if codes[1..].contains(&250) {
             codes.push(code(&connection.content(b"", content).await?));
         }
     }

@@ -48,11 +48,11 @@ impl Handler for FeedbackConversation {
     async fn content(&mut self, content: Vec<u8>, _greeting: &Greeting) -> Reply {
         match self.intake.take(&content).await {
             Ok(taken) if taken.items.is_empty() => Reply::of(250, "2.6.0", "Read; it says nothing bad"),
-            Ok(taken) => Reply::of(250, "2.6.0", &format!("Recorded for message {}", taken.message)),
+            Ok(taken) => Reply::of(250, "2.6.0", format!("Recorded for message {}", taken.message)),
             Err(IntakeError::Store(_)) => {
                 Reply::of(451, "4.3.0", "It could not be recorded; try again later")
             }
-            Err(refused) => Reply::of(550, "5.6.0", &format!("Not taken: {refused}")),
+            Err(refused) => Reply::of(550, "5.6.0", format!("Not taken: {refused}")),
         }
     }
 

@@ -76,6 +76,7 @@ impl Found {
 
     /// Which recipient it is: `Some(Some(number))`; `Some(None)`: one of several, and nobody says which; `None`:
     /// somebody else.
+    #[allow(clippy::option_option, reason = "whether it is somebody, and whether one knows who")]
     pub(super) fn who(&self, named: &[Option<&str>]) -> Option<Option<u16>> {
         let by_name = |address: &str| self.number_of(address);
         if let Some(number) = named.iter().flatten().find_map(|address| by_name(address)) {

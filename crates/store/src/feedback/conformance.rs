@@ -44,7 +44,7 @@ async fn the_worst_is_kept_and_told_once(store: &dyn Store) {
         bounced_at: Some(moment(3)),
         complained_at: Some(moment(2)),
     };
-    assert_eq!(store.feedback_of(id(1)).await.unwrap(), [expected.clone()]);
+    assert_eq!(store.feedback_of(id(1)).await.unwrap(), std::slice::from_ref(&expected));
     assert_eq!(store.message(id(1)).await.unwrap().unwrap().feedback, [expected]);
     let events = store.recent_events(100).await.unwrap();
     assert_eq!(events.len(), news.len(), "each once");

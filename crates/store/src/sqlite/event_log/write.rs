@@ -25,13 +25,12 @@ pub(crate) fn write_event(
     event: &Event,
     known: &mut KnownKeys,
 ) -> rusqlite::Result<Option<i64>> {
-    let message = match known.messages.get(&event.message) {
-        Some(key) => *key,
-        None => {
-            let key = key_of(db, event.message)?;
-            known.messages.insert(event.message, key);
-            key
-        }
+    let message = if let Some(key) = known.messages.get(&event.message) {
+        *key
+    } else {
+        let key = key_of(db, event.message)?;
+        known.messages.insert(event.message, key);
+        key
     };
     if is_quiet(db, message, event)? {
         return Ok(None);
@@ -243,12 +242,12 @@ fn key_of_word(db: &Connection, text: Option<&str>, known: &mut KnownKeys) -> ru
         return Ok(Some(*key));
     }
     let find = "SELECT key FROM word WHERE text = ?1";
-    let key = match db.prepare_cached(find)?.query_row([text], |row| row.get(0)).optional()? {
-        Some(key) => key,
-        None => {
-            execute(db, "INSERT INTO word (text) VALUES (?1)", &[&text as &dyn ToSql])?;
-            db.last_insert_rowid()
-        }
+    let found = db.prepare_cached(find)?.query_row([text], |row| row.get(0)).optional()?;
+    let key = if let Some(key) = found {
+        key
+    } else {
+        execute(db, "INSERT INTO word (text) VALUES (?1)", &[&text as &dyn ToSql])?;
+        db.last_insert_rowid()
     };
     known.words.insert(text.to_owned(), key);
     Ok(Some(key))
