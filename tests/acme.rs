@@ -7,6 +7,7 @@ mod harness;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use envelope::{Clock, SystemClock, Timestamp};
 use harness::acme::{Acme, Instead, Manner};
@@ -38,7 +39,9 @@ fn all_doors_are_certified(acme: &Acme, relay: &CertifiedRelay) -> [Vec<u8>; 2] 
 
 fn wait_for_both(relay: &mut CertifiedRelay) {
     for name in [MAIL, WEB] {
-        relay.relay.wait_for_log(&format!("a new certificate is in use name=\"{name}\""));
+        // Its first attempt may have failed, and then it waits some seconds, by chance up to twenty.
+        let line = format!("a new certificate is in use name=\"{name}\"");
+        relay.relay.wait_for_log_within(&line, Duration::from_mins(1));
     }
 }
 

@@ -148,6 +148,10 @@ impl Relay {
 
     /// Waits until the log has a line with `text`; gives that line.
     pub fn wait_for_log(&mut self, text: &str) -> String {
+        self.wait_for_log_within(text, PATIENCE)
+    }
+
+    pub fn wait_for_log_within(&mut self, text: &str, patience: Duration) -> String {
         let began = Instant::now();
         loop {
             while let Ok(line) = self.log.try_recv() {
@@ -161,7 +165,7 @@ impl Relay {
                 self.said.extend(self.log.try_iter());
                 panic!("the relay ended with {status}:\n{}", self.said.join("\n"));
             }
-            assert!(began.elapsed() < PATIENCE, "no {text:?} in the log:\n{}", self.said.join("\n"));
+            assert!(began.elapsed() < patience, "no {text:?} in the log:\n{}", self.said.join("\n"));
             std::thread::sleep(Duration::from_millis(10));
         }
     }
