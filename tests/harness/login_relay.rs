@@ -21,6 +21,7 @@ pub fn with_both_doors(authority: &Authority, tracking_keys: &str, rest: &str) -
     let config = format!(
         "[[smtp]]\nlisten = \"{implicit}\"\ntls = \"implicit\"\n[[smtp]]\nlisten = \"{starttls}\"\ntls = \"starttls\"\n\
          [tls]\nmode = \"files\"\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\
+         [limits]\ntracking_per_ip = {{ requests = 1000000, per = \"1m\" }}\n\
          [tracking]\nbase_url = \"http://{tracking}\"\nlisten = \"{tracking}\"\ndefaults = {{ opens = true, links = true }}\n{tracking_keys}\
          [store]\nurl = \"sqlite:waxseal.db\"\nspool = \"spool\"\nsigning_key_file = \"links.key\"\n{rest}"
     );
