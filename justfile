@@ -28,6 +28,7 @@ e2e:
     npm ci --prefix tests/browser --no-audit --no-fund --silent
     npm ci --prefix tests/browser/render --no-audit --no-fund --silent
     cargo test --locked --package waxseal --test clients_nobody_here_wrote --test unsubscribing --test real_clients --test full_disk --test clients_and_bad_providers --test bad_days --test demo_in_a_browser --test acme_pebble --test looks_the_same -- --ignored
+    cargo test --locked --package waxseal-store --test full_journal -- --ignored --exact a_full_disk_loses_nothing_that_was_acknowledged_and_is_not_littered
 
 # The first five minutes, by itself
 demo:

@@ -29,18 +29,14 @@ const ON_A_SMALL_DISK: &str =
 const IN_SMALL_FILES: &str = r#"trap '' XFSZ; ulimit -f 256; shift; exec "$@""#;
 
 #[test]
+#[ignore = "mounts a small disk: needs unshare and leave to mount (root): just e2e"]
 fn a_full_disk_loses_nothing_that_was_acknowledged_and_is_not_littered() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("disk")).unwrap();
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK]);
-    let Ok(output) = child(command, folder.path(), "the_child_fills_a_disk").output() else {
-        return println!("skipped: there is no unshare here");
-    };
+    let output = child(command, folder.path(), "the_child_fills_a_disk").output().unwrap();
     let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
-    if !output.status.success() && output.status.code() != Some(101) {
-        return println!("skipped: this system lets nobody mount a small disk");
-    }
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
