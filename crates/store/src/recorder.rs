@@ -49,8 +49,8 @@ struct Shared {
 
 /// How long a pixel's answer waits for the store (decision 0004).
 const STORE_PATIENCE: Duration = Duration::from_millis(250);
-/// A disk that takes longer to append is no help to anybody who waits for a pixel.
-const JOURNAL_PATIENCE: Duration = Duration::from_secs(1);
+/// Whoever waits for a pixel has long had it by then: a disk that stalls so long may still come back.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(30);
 /// Nobody waits for a replay.
 const REPLAY_PATIENCE: Duration = Duration::from_secs(10);
 /// Writes that wait for the store at once.
@@ -173,9 +173,14 @@ impl Shared {
         committed
     }
 
-    async fn append(&self, event: &Event) -> Result<(), StoreError> {
+    async fn append(self: &Arc<Self>, event: &Event) -> Result<(), StoreError> {
         let appended = timeout(JOURNAL_PATIENCE, self.journal.append(event)).await;
-        appended.unwrap_or(Err(StoreError::TimedOut)).inspect_err(log::journal_failed)
+        let appended = appended.unwrap_or_else(|_| {
+            // It may be written all the same, after this.
+            self.replay_in_background();
+            Err(StoreError::TimedOut)
+        });
+        appended.inspect_err(log::journal_failed)
     }
 
     async fn replay(&self) -> Result<u64, StoreError> {
