@@ -127,38 +127,8 @@ async fn open(
         });
     }
     if let Some((web, recorder)) = tracking {
-        // Nobody waits for it: until it is read, devices of rare programs are told less closely.
-        tokio::task::spawn_blocking(verdict::load_families);
-        let surroundings = Surroundings::new(house.store.clone());
-        let endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock.clone())?;
-        let endpoint = Endpoint {
-            store: Some(house.store.clone()),
-            surroundings: Some(surroundings.clone()),
-            ..endpoint
-        };
-        recorder.screen_with(Arc::new(Screening {
-            surroundings: surroundings.clone(),
-            store: house.store.clone(),
-            keeping: endpoint.keeping.clone(),
-            clock: clock.clone(),
-        }));
-        let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock.clone())
-            .keeping(wiring::evidence(config));
-        let stop = shutdown.clone();
-        serving.spawn(async move {
-            settler.run(stop).await;
-            Ok(())
-        });
-        let (revoked, store, stop) = (endpoint.revoked.clone(), house.store.clone(), shutdown.clone());
-        if let Err(error) = revoked.refresh(&*store).await {
-            // A redirect does not wait for the store, so neither does the endpoint.
-            tracing::warn!(%error, "what is revoked cannot be read yet");
-        }
-        serving.spawn(async move {
-            revoked.follow(store, stop).await;
-            Ok(())
-        });
-        web.serve(&mut serving, config, endpoint, certificates.as_ref(), shutdown)?;
+        let certificates = certificates.as_ref();
+        serve_recipients(&mut serving, config, house, web, recorder, certificates, &clock, shutdown).await?;
     }
     let purging = Purging {
         store: house.store.clone(),
@@ -192,6 +162,50 @@ async fn open(
     }
     tokio::spawn(house.replaying());
     Ok(serving)
+}
+
+/// The tracking endpoint, and what belongs to it: judging again, what is revoked, what may be kept.
+#[allow(clippy::too_many_arguments, reason = "one caller, and each is a part of the house")]
+async fn serve_recipients(
+    serving: &mut Serving,
+    config: &Config,
+    house: &House,
+    web: Web,
+    recorder: &Arc<Recorder>,
+    certificates: Option<&Certificates>,
+    clock: &Arc<dyn Clock>,
+    shutdown: &watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    // Nobody waits for it: until it is read, devices of rare programs are told less closely.
+    tokio::task::spawn_blocking(verdict::load_families);
+    let surroundings = Surroundings::new(house.store.clone());
+    let endpoint = endpoint(config, house.keys.clone(), Some(recorder.clone()), clock.clone())?;
+    let endpoint =
+        Endpoint { store: Some(house.store.clone()), surroundings: Some(surroundings.clone()), ..endpoint };
+    recorder.screen_with(Arc::new(Screening {
+        surroundings: surroundings.clone(),
+        store: house.store.clone(),
+        keeping: endpoint.keeping.clone(),
+        clock: clock.clone(),
+    }));
+    let settler = Settler::new(house.store.clone(), surroundings, endpoint.rules.clone(), clock.clone())
+        .keeping(wiring::evidence(config));
+    let stop = shutdown.clone();
+    serving.spawn(async move {
+        settler.run(stop).await;
+        Ok(())
+    });
+    let (revoked, store, stop) = (endpoint.revoked.clone(), house.store.clone(), shutdown.clone());
+    if let Err(error) = revoked.refresh(&*store).await {
+        // A redirect does not wait for the store, so neither does the endpoint.
+        tracing::warn!(%error, "what is revoked cannot be read yet");
+    }
+    serving.spawn(async move {
+        revoked.follow(store, stop).await;
+        Ok(())
+    });
+    web.serve(serving, config, endpoint, certificates, shutdown)?;
+    Ok(())
 }
 
 /// The tracking endpoint of a node that has the keys and nothing else. Makes none: links that are out would not
